@@ -1,0 +1,45 @@
+"""fastnn: dense neural networks, trained in compiled code on the CPU."""
+
+from fastnn import (
+    activations,
+    callbacks,
+    datasets,
+    errors,
+    initializers,
+    kernels,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    reference,
+)
+from fastnn._kernels.threads import get_num_threads, set_num_threads
+from fastnn.config import show_config
+from fastnn.errors import DivergenceError, ModelFormatError
+from fastnn.layers import Input
+from fastnn.model import Sequential
+from fastnn.saving import load_model
+from fastnn.version import __version__
+
+__all__ = [
+    "DivergenceError",
+    "Input",
+    "ModelFormatError",
+    "Sequential",
+    "__version__",
+    "activations",
+    "callbacks",
+    "datasets",
+    "errors",
+    "get_num_threads",
+    "initializers",
+    "kernels",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "optimizers",
+    "reference",
+    "set_num_threads",
+    "show_config",
+]

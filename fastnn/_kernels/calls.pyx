@@ -1,0 +1,308 @@
+"""Calls of single kernels on whole arrays, without the GIL and split over threads.
+
+The arguments were checked by fastnn.kernels: float32 or float64 arrays of one dtype and fitting shapes,
+matrices whose rows are contiguous, everything else C-contiguous. Work is cut along rows or columns at places
+where a kernel may be cut without changing a bit of the result.
+"""
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.parallel cimport prange
+
+from fastnn._kernels.core cimport *
+from fastnn._kernels.dispatch cimport kernels
+from fastnn._kernels.threads cimport team_size
+
+
+cdef struct Matrix:
+    char* data
+    Py_ssize_t rows, cols, ld
+    Py_ssize_t itemsize
+
+
+cdef struct Block:
+    Py_ssize_t r0, r1, c0, c1
+
+
+cdef Matrix matrix(object array, bint writable=False) except *:
+    """A view of `array` (1-D counts as one row); data is NULL for None. Valid as long as the array lives."""
+    cdef Matrix m = Matrix(NULL, 0, 0, 0, 1)
+    cdef Py_buffer view
+    if array is None:
+        return m
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES | (PyBUF_WRITABLE if writable else 0))
+    m.data = <char*>view.buf
+    m.itemsize = view.itemsize
+    m.cols = view.shape[view.ndim - 1] if view.ndim else 1
+    m.rows = view.shape[0] if view.ndim == 2 else 1
+    m.ld = view.strides[0] // view.itemsize if m.rows > 1 else m.cols
+    PyBuffer_Release(&view)
+    return m
+
+
+cdef inline const fnn_kernels* table(Matrix m) noexcept nogil:
+    return kernels(FNN_F64 if m.itemsize == 8 else FNN_F32)
+
+
+cdef inline void* at(Matrix m, Py_ssize_t row, Py_ssize_t col) noexcept nogil:
+    return NULL if m.data == NULL else m.data + (row * m.ld + col) * m.itemsize
+
+
+cdef inline Py_ssize_t cut(Py_ssize_t n, Py_ssize_t unit, int part, int parts) noexcept nogil:
+    """Where `part` of `parts` nearly equal shares of n begins: a multiple of unit, or n."""
+    return min(n, (n + unit - 1) // unit * part // parts * unit)
+
+
+cdef Block share(Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t row_unit, Py_ssize_t col_unit,
+                 int part, int parts) noexcept nogil:
+    """A part of a matrix, cut along the rows if they give every part a unit, else along the longer side.
+    col_unit 0 means that rows must stay whole."""
+    cdef Block b = Block(0, rows, 0, cols)
+    cdef Py_ssize_t row_units = (rows + row_unit - 1) // row_unit
+    if col_unit == 0 or row_units >= parts or row_units * col_unit >= cols:
+        b.r0 = cut(rows, row_unit, part, parts)
+        b.r1 = cut(rows, row_unit, part + 1, parts)
+    else:
+        b.c0 = cut(cols, col_unit, part, parts)
+        b.c1 = cut(cols, col_unit, part + 1, parts)
+    return b
+
+
+cdef inline Matrix as_one_row(Matrix m, bint contiguous) noexcept nogil:
+    """An elementwise kernel runs over a contiguous matrix as over one long row."""
+    return Matrix(m.data, 1, m.rows * m.cols, m.rows * m.cols, m.itemsize) if contiguous else m
+
+
+cdef inline bint contiguous(Matrix m) noexcept nogil:
+    return m.data == NULL or m.ld == m.cols
+
+
+# Elementwise work is cut at multiples of a cache line, so that no two threads write one line.
+cdef enum:
+    LINE = 16
+
+
+# ------------------------------------------------------------------------------------ functions, activations
+
+
+cdef void math_part(int function, Matrix x, Matrix out, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.cols, LINE, part, parts), hi = cut(x.cols, LINE, part + 1, parts)
+    table(x).math(function, hi - lo, at(x, 0, lo), at(out, 0, lo))
+
+
+def math(int function, x, out, int n_threads):
+    """out = function(x), both of one dimension."""
+    cdef Matrix x_ = matrix(x), out_ = matrix(out, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        math_part(function, x_, out_, part, parts)
+
+
+cdef void activation_forward_part(int kind, double alpha, Matrix z, Matrix y,
+                                  int part, int parts) noexcept nogil:
+    cdef Block b = share(z.rows, z.cols, 1, LINE if kind <= FNN_LAST_ELEMENTWISE else 0, part, parts)
+    table(z).activation_forward(kind, alpha, b.r1 - b.r0, b.c1 - b.c0, at(z, b.r0, b.c0), z.ld,
+                                at(y, b.r0, b.c0), y.ld)
+
+
+def activation_forward(int kind, double alpha, z, y, int n_threads):
+    cdef Matrix z_ = matrix(z), y_ = matrix(y, True)
+    cdef int part, parts = team_size(n_threads)
+    cdef bint flat = kind <= FNN_LAST_ELEMENTWISE and contiguous(z_) and contiguous(y_)
+    z_ = as_one_row(z_, flat)
+    y_ = as_one_row(y_, flat)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        activation_forward_part(kind, alpha, z_, y_, part, parts)
+
+
+cdef void activation_backward_part(int kind, double alpha, Matrix dy, Matrix saved, Matrix dz,
+                                   int part, int parts) noexcept nogil:
+    cdef Block b = share(dy.rows, dy.cols, 1, LINE if kind <= FNN_LAST_ELEMENTWISE else 0, part, parts)
+    table(dy).activation_backward(kind, alpha, b.r1 - b.r0, b.c1 - b.c0, at(dy, b.r0, b.c0), dy.ld,
+                                  at(saved, b.r0, b.c0), saved.ld, at(dz, b.r0, b.c0), dz.ld)
+
+
+def activation_backward(int kind, double alpha, dy, saved, dz, int n_threads):
+    cdef Matrix dy_ = matrix(dy), saved_ = matrix(saved), dz_ = matrix(dz, True)
+    cdef int part, parts = team_size(n_threads)
+    cdef bint flat = (kind <= FNN_LAST_ELEMENTWISE
+                      and contiguous(dy_) and contiguous(saved_) and contiguous(dz_))
+    dy_ = as_one_row(dy_, flat)
+    saved_ = as_one_row(saved_, flat)
+    dz_ = as_one_row(dz_, flat)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        activation_backward_part(kind, alpha, dy_, saved_, dz_, part, parts)
+
+
+# ----------------------------------------------------------------------------------------------- dense layer
+
+
+def packed_size(Py_ssize_t itemsize, Py_ssize_t n_rows, Py_ssize_t n_cols):
+    """Elements of a packed form: (n_in, n_out) for wp, (n_out, n_in) for wt."""
+    return kernels(FNN_F64 if itemsize == 8 else FNN_F32).packed_size(n_rows, n_cols)
+
+
+cdef void pack_part(Matrix w, Matrix wp, Matrix wt, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(w)
+    cdef Block b = share(w.rows, w.cols, k.nr, k.nr, part, parts)
+    k.pack(w.rows, w.cols, b.r0, b.r1, b.c0, b.c1, w.data, wp.data, wt.data)
+
+
+def pack(w, wp, wt, int n_threads):
+    """wt may be None."""
+    cdef Matrix w_ = matrix(w), wp_ = matrix(wp, True), wt_ = matrix(wt, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        pack_part(w_, wp_, wt_, part, parts)
+
+
+cdef void dense_forward_part(Matrix x, Matrix wp, Matrix bias, int activation, double alpha,
+                             Matrix z, Matrix y, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(x)
+    cdef Block b = share(y.rows, y.cols, k.mr, k.nr, part, parts)
+    k.dense_forward(b.r1 - b.r0, x.cols, b.c0, b.c1, at(x, b.r0, 0), x.ld, wp.data, bias.data,
+                    activation, alpha, at(z, b.r0, 0), z.ld, at(y, b.r0, 0), y.ld)
+
+
+def dense_forward(x, wp, bias, int activation, double alpha, z, y, int n_threads):
+    """bias and z may be None."""
+    cdef Matrix x_ = matrix(x), wp_ = matrix(wp), bias_ = matrix(bias)
+    cdef Matrix z_ = matrix(z, True), y_ = matrix(y, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        dense_forward_part(x_, wp_, bias_, activation, alpha, z_, y_, part, parts)
+
+
+cdef void dense_input_grad_part(Matrix dz, Matrix wt, Matrix dx, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(dz)
+    cdef Block b = share(dx.rows, dx.cols, k.mr, k.nr, part, parts)
+    k.dense_input_grad(b.r1 - b.r0, dz.cols, b.c0, b.c1, at(dz, b.r0, 0), dz.ld, wt.data,
+                       FNN_LINEAR, 0, NULL, 0, at(dx, b.r0, 0), dx.ld)
+
+
+def dense_input_grad(dz, wt, dx, int n_threads):
+    """dx = dz @ W.T"""
+    cdef Matrix dz_ = matrix(dz), wt_ = matrix(wt), dx_ = matrix(dx, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        dense_input_grad_part(dz_, wt_, dx_, part, parts)
+
+
+cdef void dense_kernel_grad_part(Matrix x, Matrix dz, Matrix g, Matrix sums,
+                                 int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(x)
+    cdef Block b = share(g.rows, g.cols, k.mr, k.nr, part, parts)
+    cdef Block s = share(1, g.cols, 1, k.nr, part, parts)
+    k.dense_kernel_grad(x.rows, b.r0, b.r1, b.c0, b.c1, x.data, x.ld, dz.data, dz.ld,
+                        at(g, b.r0, b.c0), g.ld)
+    if s.r1 > s.r0:
+        k.column_sum(x.rows, s.c1 - s.c0, at(dz, 0, s.c0), dz.ld, at(sums, 0, s.c0))
+
+
+def dense_kernel_grad(x, dz, g, sums, int n_threads):
+    """g = x.T @ dz and sums = dz.sum(axis=0); rows of dz are read up to the next multiple of nr."""
+    cdef Matrix x_ = matrix(x), dz_ = matrix(dz), g_ = matrix(g, True), sums_ = matrix(sums, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        dense_kernel_grad_part(x_, dz_, g_, sums_, part, parts)
+
+
+# ---------------------------------------------------------------------------------------- losses, optimizers
+
+
+cdef void loss_part(int kind, const fnn_loss* whole, Py_ssize_t itemsize, int part, int parts) noexcept nogil:
+    cdef fnn_loss a = whole[0]
+    cdef Py_ssize_t lo = cut(a.rows, 1, part, parts), hi = cut(a.rows, 1, part + 1, parts)
+    a.rows = hi - lo
+    a.pred = <char*>a.pred + lo * a.ldpred * itemsize
+    a.grad = <char*>a.grad + lo * a.ldgrad * itemsize
+    a.row_loss += lo
+    if a.labels != NULL:
+        a.labels += lo
+    if a.targets != NULL:
+        a.targets = <const char*>a.targets + lo * a.cols * itemsize
+    if a.weight != NULL:
+        a.weight += lo
+    kernels(FNN_F64 if itemsize == 8 else FNN_F32).loss(kind, &a)
+
+
+def loss(int kind, double param, pred, labels, targets, weight, row_loss, grad, int n_threads):
+    """The kinds on logits overwrite pred with probabilities. labels (int32) or targets is None; weight (float64) may be None."""
+    cdef Matrix pred_ = matrix(pred), grad_ = matrix(grad, True)
+    cdef fnn_loss a
+    cdef int part, parts = team_size(n_threads)
+    a.rows, a.cols = pred_.rows, pred_.cols
+    a.pred, a.ldpred = pred_.data, pred_.ld
+    a.grad, a.ldgrad = grad_.data, grad_.ld
+    a.index = NULL
+    a.labels = <const int32_t*>matrix(labels).data
+    a.targets = matrix(targets).data
+    a.weight = <const double*>matrix(weight).data
+    a.param, a.scale = param, 1
+    a.row_loss = <double*>matrix(row_loss, True).data
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        loss_part(kind, &a, pred_.itemsize, part, parts)
+
+
+cdef void update_part(int kind, const fnn_update* whole, Py_ssize_t itemsize, int part, int parts) noexcept nogil:
+    cdef fnn_update u = whole[0]
+    cdef Py_ssize_t lo = cut(u.cols, LINE, part, parts), hi = cut(u.cols, LINE, part + 1, parts)
+    cdef int i
+    u.cols = u.ldparam = u.ldgrad = hi - lo
+    u.param = <char*>u.param + lo * itemsize
+    u.grad = <const char*>u.grad + lo * itemsize
+    for i in range(FNN_MAX_SLOTS):
+        if u.slot[i] != NULL:
+            u.slot[i] = <char*>u.slot[i] + lo * itemsize
+    kernels(FNN_F64 if itemsize == 8 else FNN_F32).update(kind, &u)
+
+
+def update(int kind, param, grad, tuple slots, tuple hyper, double learning_rate, double weight_decay,
+           int64_t step, double memory, int n_threads):
+    """One optimizer step in place, all arrays of one dimension; returns the optimizer's memory after it."""
+    cdef Matrix param_ = matrix(param, True)
+    cdef fnn_update u
+    cdef double hyper_[8]
+    cdef int i, part, parts = team_size(n_threads)
+    for i in range(len(hyper)):
+        hyper_[i] = hyper[i]
+    fnn_optimizer_scalars(kind, hyper_, weight_decay, step, learning_rate, &memory, &u)
+    u.rows, u.cols = 1, param_.cols
+    u.ldparam = u.ldgrad = param_.cols
+    u.param = param_.data
+    u.grad = matrix(grad).data
+    for i in range(FNN_MAX_SLOTS):
+        u.slot[i] = matrix(slots[i], True).data if i < len(slots) else NULL
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        update_part(kind, &u, param_.itemsize, part, parts)
+    return memory
+
+
+# ------------------------------------------------------------------------------------------------------ rows
+
+
+cdef void gather_part(int source, const char* src, Py_ssize_t row_stride, Py_ssize_t col_stride,
+                      const int64_t* index, Matrix out, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(out.rows, 1, part, parts), hi = cut(out.rows, 1, part + 1, parts)
+    table(out).gather(source, hi - lo, out.cols, src, row_stride, col_stride, index + lo, at(out, lo, 0), out.ld)
+
+
+def gather(int source, size_t address, Py_ssize_t row_stride, Py_ssize_t col_stride, index, out, int n_threads):
+    """out = rows `index` (int64) of the matrix at `address`, whose strides are in bytes."""
+    cdef Matrix out_ = matrix(out, True)
+    cdef const int64_t* index_ = <const int64_t*>matrix(index).data
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        gather_part(source, <const char*>address, row_stride, col_stride, index_, out_, part, parts)
+
+
+cdef void dropout_part(Matrix x, double rate, uint64_t seed, uint32_t stream, uint64_t step, Matrix y,
+                       int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).dropout(hi - lo, x.cols, lo, at(x, lo, 0), x.ld, rate, seed, stream, step, at(y, lo, 0), y.ld)
+
+
+def dropout(x, double rate, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
+    cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        dropout_part(x_, rate, seed, stream, step, y_, part, parts)

@@ -1,0 +1,93 @@
+"""The C side as Cython sees it; fastnn.h and threads.h document it."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef extern from "fastnn.h" nogil:
+    ctypedef Py_ssize_t fnn_size
+
+    int FNN_F32, FNN_F64
+    int FNN_SRC_F32, FNN_SRC_F64, FNN_SRC_F16, FNN_SRC_I8, FNN_SRC_U8, FNN_SRC_I16, FNN_SRC_U16
+    int FNN_SRC_I32, FNN_SRC_U32, FNN_SRC_I64, FNN_SRC_U64
+    int FNN_EXP, FNN_EXPM1, FNN_LOG, FNN_LOG1P, FNN_TANH, FNN_ERF
+    int FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_SIGMOID, FNN_TANH_ACT, FNN_SOFTPLUS
+    int FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL, FNN_LAST_FROM_OUTPUT
+    int FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_LAST_ELEMENTWISE, FNN_SOFTMAX, FNN_LOG_SOFTMAX
+    int FNN_SOFTMAX_CE_SPARSE, FNN_SOFTMAX_CE, FNN_SIGMOID_BCE, FNN_CE_SPARSE, FNN_CE, FNN_BCE
+    int FNN_MSE, FNN_MAE, FNN_HUBER
+    int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_RMSPROP, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_ADADELTA
+    int FNN_ADAM, FNN_AMSGRAD, FNN_ADAMAX, FNN_NADAM, FNN_LION
+    int FNN_METRIC_ACCURACY_SPARSE, FNN_METRIC_ACCURACY, FNN_METRIC_ACCURACY_BINARY, FNN_METRIC_TOP_K_SPARSE
+    int FNN_METRIC_TOP_K, FNN_METRIC_MSE, FNN_METRIC_MAE, FNN_METRIC_R2, FNN_METRIC_CONFUSION_SPARSE
+    int FNN_METRIC_CONFUSION, FNN_METRIC_AUC
+    int FNN_MAX_SLOTS, FNN_MAX_SCALARS, FNN_MAX_MEMORY
+
+    ctypedef struct fnn_loss:
+        fnn_size rows, cols
+        void* pred
+        fnn_size ldpred
+        const int64_t* index
+        const int32_t* labels
+        const void* targets
+        const double* weight
+        double param, scale
+        double* row_loss
+        void* grad
+        fnn_size ldgrad
+
+    ctypedef struct fnn_metric:
+        fnn_size rows, cols
+        const void* pred
+        fnn_size ldpred
+        const int64_t* index
+        const int32_t* labels
+        const void* targets
+        const double* weight
+        double param
+        double* state
+
+    ctypedef struct fnn_update:
+        fnn_size rows, cols
+        void* param
+        void* slot[3]
+        fnn_size ldparam
+        const void* grad
+        fnn_size ldgrad
+        double decay
+        double scalar[8]
+
+    ctypedef struct fnn_kernels:
+        const char* isa
+        int itemsize, nr, mr
+        void (*math)(int, fnn_size, const void*, void*) noexcept nogil
+        void (*activation_forward)(int, double, fnn_size, fnn_size, const void*, fnn_size,
+                                   void*, fnn_size) noexcept nogil
+        void (*activation_backward)(int, double, fnn_size, fnn_size, const void*, fnn_size,
+                                    const void*, fnn_size, void*, fnn_size) noexcept nogil
+        fnn_size (*packed_size)(fnn_size, fnn_size) noexcept nogil
+        void (*pack)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, fnn_size,
+                     const void*, void*, void*) noexcept nogil
+        void (*dense_forward)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                              const void*, int, double, void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*dense_input_grad)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                                 int, double, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*dense_kernel_grad)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size,
+                                  const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*column_sum)(fnn_size, fnn_size, const void*, fnn_size, void*) noexcept nogil
+        void (*loss)(int, const fnn_loss*) noexcept nogil
+        void (*metric)(int, const fnn_metric*) noexcept nogil
+        void (*update)(int, const fnn_update*) noexcept nogil
+        void (*gather)(int, fnn_size, fnn_size, const void*, fnn_size, fnn_size, const int64_t*,
+                       void*, fnn_size) noexcept nogil
+        void (*affine)(fnn_size, fnn_size, const void*, fnn_size, double, double, void*,
+                       fnn_size) noexcept nogil
+        void (*dropout)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, double, uint64_t, uint32_t,
+                        uint64_t, void*, fnn_size) noexcept nogil
+
+    const fnn_kernels* fnn_kernels_baseline(int dtype)
+    const fnn_kernels* fnn_kernels_avx2(int dtype)
+    const fnn_kernels* fnn_kernels_avx512(int dtype)
+    fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size cols, const void* src,
+                                     fnn_size row_stride, fnn_size col_stride)
+    void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
+                               double learning_rate, double* memory, fnn_update* out)

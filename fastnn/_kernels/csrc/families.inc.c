@@ -1,0 +1,31 @@
+/* Every family for one T, and the table that lists them. */
+#include "simd.h"
+#include "math.inc.c"
+#include "activations.inc.c"
+#include "gemm.inc.c"
+#include "losses.inc.c"
+#include "metrics.inc.c"
+#include "optimizers.inc.c"
+#include "rows.inc.c"
+
+static const fnn_kernels FN(table) = {
+    .isa = FNN_STR(FNN_ISA),
+    .itemsize = sizeof(T),
+    .nr = NR,
+    .mr = FNN_MR,
+    .math = FN(math),
+    .activation_forward = FN(activation_forward),
+    .activation_backward = FN(activation_backward),
+    .packed_size = FN(packed_size),
+    .pack = FN(pack),
+    .dense_forward = FN(dense_forward),
+    .dense_input_grad = FN(dense_input_grad),
+    .dense_kernel_grad = FN(dense_kernel_grad),
+    .column_sum = FN(column_sum),
+    .loss = FN(loss),
+    .metric = FN(metric),
+    .update = FN(update),
+    .gather = FN(gather),
+    .affine = FN(affine),
+    .dropout = FN(dropout),
+};

@@ -1,0 +1,207 @@
+/* The kernel table: what an instruction set offers for one dtype.
+ *
+ * Each family of kernels is one source (*.inc.c), compiled once per instruction set and dtype through
+ * kernels.inc.c into one fnn_kernels. Everything above (the Cython modules) calls through that table.
+ *
+ * Conventions, for every function here:
+ *   - no allocation, no errors, no Python, no state: the caller has checked sizes, strides and ranges;
+ *   - inputs are const, outputs are given by the caller, matrices are row-major, `ld*` is the distance
+ *     between rows in elements, `cols` elements of a row are contiguous unless a column stride is named;
+ *   - `void *` stands for the table's dtype (float or double);
+ *   - an element of a result depends on its own inputs only, in one fixed order of operations, so that
+ *     neither the split into calls nor the position inside a vector changes a bit of it.
+ */
+#ifndef FASTNN_H
+#define FASTNN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t fnn_size;
+
+enum fnn_dtype { FNN_F32, FNN_F64, FNN_N_DTYPES };
+
+/* What rows of X may be made of; converted to the table's dtype while they are gathered. */
+enum fnn_source {
+    FNN_SRC_F32, FNN_SRC_F64, FNN_SRC_F16, FNN_SRC_I8, FNN_SRC_U8, FNN_SRC_I16, FNN_SRC_U16,
+    FNN_SRC_I32, FNN_SRC_U32, FNN_SRC_I64, FNN_SRC_U64, FNN_N_SOURCES
+};
+
+enum fnn_function { FNN_EXP, FNN_EXPM1, FNN_LOG, FNN_LOG1P, FNN_TANH, FNN_ERF, FNN_N_FUNCTIONS };
+
+/* The derivative of an activation is taken from its output y up to FNN_LAST_FROM_OUTPUT, from its input z
+ * after that, and over whole rows (from the output) for the softmax pair at the end. */
+enum fnn_activation {
+    FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_SIGMOID, FNN_TANH_ACT, FNN_SOFTPLUS,
+    FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL,
+    FNN_LAST_FROM_OUTPUT = FNN_EXPONENTIAL,
+    FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH,
+    FNN_LAST_ELEMENTWISE = FNN_MISH,
+    FNN_SOFTMAX, FNN_LOG_SOFTMAX, FNN_N_ACTIVATIONS
+};
+
+enum fnn_loss_kind {
+    FNN_SOFTMAX_CE_SPARSE,  /* logits, integer labels; param = label smoothing */
+    FNN_SOFTMAX_CE,         /* logits, target rows;    param = label smoothing */
+    FNN_SIGMOID_BCE,        /* logits, targets in [0, 1]; param = label smoothing */
+    FNN_CE_SPARSE,          /* probabilities (normalised and clipped as Keras does), integer labels */
+    FNN_CE,                 /* probabilities, target rows */
+    FNN_BCE,                /* probabilities, targets */
+    FNN_MSE, FNN_MAE,
+    FNN_HUBER,              /* param = delta */
+    FNN_N_LOSSES
+};
+
+/* Losses over rows [0, rows) of `pred`; row r belongs to sample s = index ? index[r] : r. */
+typedef struct {
+    fnn_size rows, cols;
+    void *pred;              /* (rows, cols): logits or outputs; kinds on logits replace them by probabilities */
+    fnn_size ldpred;
+    const int64_t *index;    /* (rows,) or NULL */
+    const int32_t *labels;   /* (n,) for the sparse kinds */
+    const void *targets;     /* (n, cols) for the others, contiguous */
+    const double *weight;    /* (n,) sample weights or NULL */
+    double param;
+    double scale;            /* the gradient is that of scale * sum_r weight_r * loss_r */
+    double *row_loss;        /* (rows,) out: weight_r * loss_r */
+    void *grad;              /* (rows, cols) out, or NULL for the value alone */
+    fnn_size ldgrad;
+} fnn_loss;
+
+enum fnn_optimizer {
+    FNN_SGD,       /* slots: none                              scalars: lr */
+    FNN_MOMENTUM,  /* slots: velocity                          scalars: lr, momentum */
+    FNN_NESTEROV,  /* slots: velocity                          scalars: lr, momentum */
+    FNN_RMSPROP,   /* slots: velocity, [momentum]              scalars: lr, 1-rho, momentum, epsilon */
+    FNN_RMSPROP_CENTERED, /* slots: velocity, average, [momentum]; scalars as RMSprop */
+    FNN_ADAGRAD,   /* slots: accumulator                       scalars: lr, epsilon */
+    FNN_ADADELTA,  /* slots: accumulated grad, accumulated delta   scalars: lr, 1-rho, epsilon */
+    FNN_ADAM,      /* slots: m, v                              scalars: alpha, 1-beta1, 1-beta2, eps */
+    FNN_AMSGRAD,   /* slots: m, v, v_hat                       scalars: as Adam */
+    FNN_ADAMAX,    /* slots: m, u                              scalars: lr/(1-beta1^t), 1-beta1, beta2, eps */
+    FNN_NADAM,     /* slots: m, v                              scalars: for m, for g, 1-beta1, 1-beta2, eps */
+    FNN_LION,      /* slots: m                                 scalars: lr, beta1, 1-beta1, beta2, 1-beta2 */
+    FNN_N_OPTIMIZERS
+};
+/* A slot in brackets may be NULL: then momentum must be 0. alpha = lr * sqrt(1-beta2^t) / (1-beta1^t). */
+enum { FNN_MAX_SLOTS = 3, FNN_MAX_SCALARS = 8, FNN_MAX_MEMORY = 2 };
+
+/* One step of an optimizer on a (rows, cols) block of parameters: slots share the parameters' layout. */
+typedef struct {
+    fnn_size rows, cols;
+    void *param;
+    void *slot[FNN_MAX_SLOTS];
+    fnn_size ldparam;
+    const void *grad;
+    fnn_size ldgrad;
+    double decay;                      /* learning_rate * weight_decay: param -= param * decay, first */
+    double scalar[FNN_MAX_SCALARS];
+} fnn_update;
+
+/* optimizer_scalars.c fills out->decay and out->scalar for step number `step`, counted from 1. hyper is
+ *   momentum, nesterov: momentum          adagrad: epsilon
+ *   rmsprop (both): rho, momentum, epsilon    adadelta: rho, epsilon
+ *   adam, amsgrad, adamax, nadam: beta1, beta2, epsilon    lion: beta1, beta2
+ * weight_decay is 0 for none. memory (1.0 before the first step) lasts from step to step: Nadam keeps its
+ * product of momenta in memory[0], which this call advances; the others leave it alone. */
+void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, int64_t step,
+                           double learning_rate, double *memory, fnn_update *out);
+
+/* Metrics add to a vector of doubles; the Python class turns it into the figure. */
+enum fnn_metric_kind {
+    FNN_METRIC_ACCURACY_SPARSE,  /* state: sum of weights of right rows, sum of weights */
+    FNN_METRIC_ACCURACY,         /* the same, target rows (argmax against argmax) */
+    FNN_METRIC_ACCURACY_BINARY,  /* the same, a row worth its share of right elements; param = threshold */
+    FNN_METRIC_TOP_K_SPARSE,     /* the same, param = k */
+    FNN_METRIC_TOP_K,
+    FNN_METRIC_MSE,              /* state: weighted sum of row means of squares, sum of weights */
+    FNN_METRIC_MAE,
+    FNN_METRIC_R2,               /* state: sum of weights, then of each column the targets' mean, then their
+                                  * squared deviations from it, then the squared residuals */
+    FNN_METRIC_CONFUSION_SPARSE, /* state: of each column true positives, then false positives, then false
+                                  * negatives; called is what exceeds param or, if that is NaN, the argmax */
+    FNN_METRIC_CONFUSION,        /* the same, target rows: on where not 0 */
+    FNN_METRIC_AUC,              /* state: weight of positives, then of negatives, per bin of [0, 1];
+                                  * param = bins; labels, where not NULL, stand for one-hot rows */
+    FNN_N_METRICS
+};
+typedef struct {
+    fnn_size rows, cols;
+    const void *pred;       /* (rows, cols) what the model gives its user: probabilities, not logits */
+    fnn_size ldpred;
+    const int64_t *index;   /* as in fnn_loss */
+    const int32_t *labels;
+    const void *targets;
+    const double *weight;
+    double param;
+    double *state;
+} fnn_metric;
+
+typedef struct {
+    const char *isa;
+    int itemsize;
+    int nr;             /* columns of a packed panel */
+    int mr;             /* rows of the largest register tile */
+
+    /* math.inc.c: out[i] = function(x[i]) */
+    void (*math)(int function, fnn_size n, const void *x, void *out);
+
+    /* activations.inc.c. saved is y or z, as fnn_activation says; out may be dy; y may be z. */
+    void (*activation_forward)(int kind, double alpha, fnn_size rows, fnn_size cols,
+                               const void *z, fnn_size ldz, void *y, fnn_size ldy);
+    void (*activation_backward)(int kind, double alpha, fnn_size rows, fnn_size cols,
+                                const void *dy, fnn_size lddy, const void *saved, fnn_size ldsaved,
+                                void *dz, fnn_size lddz);
+
+    /* gemm.inc.c. The kernel W is (n_in, n_out). Its packed forms hold panels of nr columns:
+     *   wp: ceil(n_out / nr) panels of (n_in, nr)     for x @ W
+     *   wt: ceil(n_in / nr) panels of (n_out, nr)     for dz @ W.T
+     * with zeros past the last column. */
+    fnn_size (*packed_size)(fnn_size n_rows, fnn_size n_cols);
+    void (*pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
+                 const void *w, void *wp, void *wt);
+    /* Columns [j0, j1) of y = activation(x @ W + bias); j0 a multiple of nr. z, where not NULL, gets the input
+     * of the activation. */
+    void (*dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1,
+                          const void *x, fnn_size ldx, const void *wp, const void *bias,
+                          int activation, double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy);
+    /* Columns [i0, i1) of dx = (dz @ W.T) * activation'(saved): the activation is that of the layer below. */
+    void (*dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1,
+                             const void *dz, fnn_size lddz, const void *wt,
+                             int activation, double alpha, const void *saved, fnn_size ldsaved,
+                             void *dx, fnn_size lddx);
+    /* Block [i0, i1) x [j0, j1) of dW = x.T @ dz, stored at g; a panel of dz is read nr wide, so rows of dz
+     * must be readable up to the next multiple of nr. */
+    void (*dense_kernel_grad)(fnn_size rows, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
+                              const void *x, fnn_size ldx, const void *dz, fnn_size lddz,
+                              void *g, fnn_size ldg);
+    /* out[j] = sum over rows of x[:, j] */
+    void (*column_sum)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *out);
+
+    /* losses.inc.c, metrics.inc.c, optimizers.inc.c */
+    void (*loss)(int kind, const fnn_loss *args);
+    void (*metric)(int kind, const fnn_metric *args);
+    void (*update)(int kind, const fnn_update *args);
+
+    /* rows.inc.c */
+    /* dst[r, c] = src row index[r] (or r), strides in bytes, converted from the source's type */
+    void (*gather)(int source, fnn_size rows, fnn_size cols, const void *src, fnn_size row_stride,
+                   fnn_size col_stride, const int64_t *index, void *dst, fnn_size lddst);
+    /* y = x * scale + offset */
+    void (*affine)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, double scale, double offset,
+                   void *y, fnn_size ldy);
+    /* y = keep ? x / (1 - rate) : 0, keep from Philox at (seed, stream, step, row0 + r, c) */
+    void (*dropout)(fnn_size rows, fnn_size cols, fnn_size row0, const void *x, fnn_size ldx,
+                    double rate, uint64_t seed, uint32_t stream, uint64_t step, void *y, fnn_size ldy);
+} fnn_kernels;
+
+/* One table per instruction set that was compiled in; NULL for a dtype out of range. */
+const fnn_kernels *fnn_kernels_baseline(int dtype);
+const fnn_kernels *fnn_kernels_avx2(int dtype);
+const fnn_kernels *fnn_kernels_avx512(int dtype);
+
+/* First row of src with a value that is NaN or infinite once it is converted to dtype, or -1. */
+fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size cols, const void *src,
+                                 fnn_size row_stride, fnn_size col_stride);
+
+#endif

@@ -1,0 +1,252 @@
+/* The three products of a dense layer.
+ *
+ * A tile of up to FNN_MR rows by NR columns of the result stays in registers while the whole reduction (or a
+ * block of KC of it) runs past: per step of k one row of a panel of B (two vectors) and one broadcast per row
+ * of A. 14 x 2 accumulators with AVX-512 (32 registers), 6 x 2 with AVX2 and SSE2 (16).
+ *
+ *   forward       y  = x @ W      A = x rows           B = W packed in panels (wp)
+ *   input grad    dx = dz @ W.T   A = dz rows          B = W.T packed in panels (wt)
+ *   kernel grad   dW = x.T @ dz   A = x by columns     B = dz in place
+ *
+ * Every element is one chain of multiply-adds in the order of k, cut into blocks of KC whose sums are added
+ * up in order: the same bits for any number of rows, columns and threads.
+ */
+#define NR (2 * VL)
+
+/* KC x NR x sizeof(T) = 32 KiB: a block of a panel stays in the L1 cache while the row blocks pass. MC rows of
+ * A (of 4 KiB each) stay in half of an L2 cache of 1 MiB while the panels pass. */
+enum { FN(KC) = 16384 / FNN_VBYTES, FN(MC) = 18 * FNN_MR };
+
+/* c[mr, n] (+)= a @ b over k. A is read as a[i * lda + l] where by_row, else as a[l * lda + i]. The last
+ * block of a reduction adds the bias and clips at zero, if asked to. */
+INLINE void FN(tile)(const int mr, const int nv, const int by_row, fnn_size k, const T *a, fnn_size lda,
+                     const T *b, fnn_size ldb, T *c, fnn_size ldc, fnn_size n, int first, const T *bias, int relu)
+{
+    V acc[FNN_MR][2];
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 2
+        for (int v = 0; v < nv; v++) acc[i][v] = (V){0};
+
+    /* Three rows share a base register (base, base + lda, base + 2 lda are all x86 address forms): with one
+     * pointer a row, 14 rows spill, and every broadcast costs another load. */
+    const T *base[(FNN_MR + 2) / 3];
+#pragma GCC unroll 8
+    for (int i = 0; i < (mr + 2) / 3; i++) base[i] = a + (by_row ? 3 * i * lda : 3 * i);
+    for (fnn_size l = 0; l < k; l++, b += ldb) {
+        V row[2];
+#pragma GCC unroll 2
+        for (int v = 0; v < nv; v++) row[v] = v_load(b + v * VL);
+#pragma GCC unroll 16
+        for (int i = 0; i < mr; i++) {
+            const V x = v_set1(base[i / 3][by_row ? (i % 3) * lda : i % 3]);
+#pragma GCC unroll 2
+            for (int v = 0; v < nv; v++) acc[i][v] = v_fma(x, row[v], acc[i][v]);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < (mr + 2) / 3; i++) base[i] += by_row ? 1 : lda;
+    }
+
+    V shift[2] = {{0}, {0}};
+    if (bias)
+#pragma GCC unroll 2
+        for (int v = 0; v < nv; v++) shift[v] = v_loadp(bias + v * VL, n - v * VL);
+#pragma GCC unroll 16
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 2
+        for (int v = 0; v < nv; v++) {
+            T *out = c + i * ldc + v * VL;
+            V sum = acc[i][v];
+            if (!first) sum += v_loadp(out, n - v * VL);
+            sum += shift[v];
+            if (relu) sum = v_max((V){0}, sum);
+            v_storep(out, sum, n - v * VL);
+        }
+}
+
+typedef void FN(tile_fn)(fnn_size k, const T *a, fnn_size lda, const T *b, fnn_size ldb, T *c, fnn_size ldc,
+                         fnn_size n, int first, const T *bias, int relu);
+#define TILE_NAME(mr, nv, by_row) FN(tile_##mr##_##nv##_##by_row)
+#define TILE(mr, nv, by_row)                                                                                \
+    static void TILE_NAME(mr, nv, by_row)(fnn_size k, const T *a, fnn_size lda, const T *b, fnn_size ldb,    \
+                                          T *c, fnn_size ldc, fnn_size n, int first, const T *bias, int relu) \
+    {                                                                                                        \
+        FN(tile)(mr, nv, by_row, k, a, lda, b, ldb, c, ldc, n, first, bias, relu);                           \
+    }
+#if FNN_MR == 14
+#define ALL_MR(M_, nv, by_row) M_(1, nv, by_row) M_(2, nv, by_row) M_(3, nv, by_row) M_(4, nv, by_row) \
+    M_(5, nv, by_row) M_(6, nv, by_row) M_(7, nv, by_row) M_(8, nv, by_row) M_(9, nv, by_row)          \
+    M_(10, nv, by_row) M_(11, nv, by_row) M_(12, nv, by_row) M_(13, nv, by_row) M_(14, nv, by_row)
+#else
+#define ALL_MR(M_, nv, by_row) M_(1, nv, by_row) M_(2, nv, by_row) M_(3, nv, by_row) M_(4, nv, by_row) \
+    M_(5, nv, by_row) M_(6, nv, by_row)
+#endif
+ALL_MR(TILE, 1, 0)
+ALL_MR(TILE, 2, 0)
+ALL_MR(TILE, 1, 1)
+ALL_MR(TILE, 2, 1)
+#define TILE_ENTRY(mr, nv, by_row) TILE_NAME(mr, nv, by_row),
+static FN(tile_fn) *const FN(tiles)[2][2][FNN_MR] = {
+    {{ALL_MR(TILE_ENTRY, 1, 0)}, {ALL_MR(TILE_ENTRY, 2, 0)}},
+    {{ALL_MR(TILE_ENTRY, 1, 1)}, {ALL_MR(TILE_ENTRY, 2, 1)}},
+};
+#undef TILE_NAME
+#undef TILE
+#undef ALL_MR
+#undef TILE_ENTRY
+
+/* One panel of columns, n <= NR wide: c[m, n] = a @ b (+ bias, clipped at zero if relu). The row blocks are
+ * of nearly equal height, so that 16 rows are 8 + 8 and not 14 + 2, whose short tile would wait on latency. */
+INLINE void FN(panel)(const int by_row, fnn_size m, fnn_size n, fnn_size k, const T *a, fnn_size lda,
+                      const T *b, fnn_size ldb, T *c, fnn_size ldc, const T *bias, int relu)
+{
+    FN(tile_fn) *const *tiles = FN(tiles)[by_row][n > VL];
+    const fnn_size m_blocks = (m + FNN_MR - 1) / FNN_MR;
+    fnn_size l0 = 0;
+    do {
+        const fnn_size l1 = k - l0 > FN(KC) ? l0 + FN(KC) : k;
+        const int last = l1 == k;
+        for (fnn_size block = 0; block < m_blocks; block++) {
+            const fnn_size i0 = m * block / m_blocks, i1 = m * (block + 1) / m_blocks;
+            tiles[i1 - i0 - 1](l1 - l0, a + (by_row ? i0 * lda + l0 : l0 * lda + i0), lda, b + l0 * ldb, ldb,
+                               c + i0 * ldc, ldc, n, l0 == 0, last ? bias : NULL, last && relu);
+        }
+        l0 = l1;
+    } while (l0 < k);
+}
+
+static fnn_size FN(packed_size)(fnn_size n_rows, fnn_size n_cols)
+{
+    return (n_cols + NR - 1) / NR * NR * n_rows;
+}
+
+static void FN(dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x_,
+                              fnn_size ldx, const void *wp_, const void *bias_, int activation, double alpha,
+                              void *z_, fnn_size ldz, void *y_, fnn_size ldy)
+{
+    const T *x = x_, *wp = wp_, *bias = bias_;
+    T *z = z_, *y = y_;
+    T *out = z ? z : y;
+    const fnn_size ldout = z ? ldz : ldy;
+    const int relu = activation == FNN_RELU && !z;
+    for (fnn_size r0 = 0; r0 < rows; r0 += FN(MC)) {
+        const fnn_size m = rows - r0 < FN(MC) ? rows - r0 : FN(MC);
+        for (fnn_size j = j0; j < j1; j += NR) {
+            const fnn_size n = j1 - j < NR ? j1 - j : NR;
+            FN(panel)(1, m, n, n_in, x + r0 * ldx, ldx, wp + j * n_in, NR, out + r0 * ldout + j, ldout,
+                      bias ? bias + j : NULL, relu);
+            if (z || (activation != FNN_LINEAR && !relu))
+                FN(activation_forward)(activation, alpha, m, n, out + r0 * ldout + j, ldout, y + r0 * ldy + j, ldy);
+        }
+    }
+}
+
+static void FN(dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1, const void *dz_,
+                                 fnn_size lddz, const void *wt_, int activation, double alpha,
+                                 const void *saved_, fnn_size ldsaved, void *dx_, fnn_size lddx)
+{
+    const T *dz = dz_, *wt = wt_, *saved = saved_;
+    T *dx = dx_;
+    for (fnn_size r0 = 0; r0 < rows; r0 += FN(MC)) {
+        const fnn_size m = rows - r0 < FN(MC) ? rows - r0 : FN(MC);
+        for (fnn_size i = i0; i < i1; i += NR) {
+            const fnn_size n = i1 - i < NR ? i1 - i : NR;
+            T *out = dx + r0 * lddx + i;
+            FN(panel)(1, m, n, n_out, dz + r0 * lddz, lddz, wt + i * n_out, NR, out, lddx, NULL, 0);
+            if (activation != FNN_LINEAR)
+                FN(activation_backward)(activation, alpha, m, n, out, lddx, saved + r0 * ldsaved + i, ldsaved,
+                                        out, lddx);
+        }
+    }
+}
+
+static void FN(dense_kernel_grad)(fnn_size rows, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
+                                  const void *x_, fnn_size ldx, const void *dz_, fnn_size lddz, void *g_,
+                                  fnn_size ldg)
+{
+    const T *x = x_, *dz = dz_;
+    T *g = g_;
+    for (fnn_size j = j0; j < j1; j += NR) {
+        const fnn_size n = j1 - j < NR ? j1 - j : NR;
+        FN(panel)(0, i1 - i0, n, rows, x + i0, ldx, dz + j, lddz, g + (j - j0), ldg, NULL, 0);
+    }
+}
+
+static void FN(column_sum)(fnn_size rows, fnn_size cols, const void *x_, fnn_size ldx, void *out_)
+{
+    const T *x = x_;
+    T *out = out_;
+    for (fnn_size j = 0; j < cols; j += NR) {
+        const fnn_size n = cols - j;
+        V s0 = {0}, s1 = {0};
+        if (n >= NR)
+            for (fnn_size r = 0; r < rows; r++) {
+                s0 += v_load(x + r * ldx + j);
+                s1 += v_load(x + r * ldx + j + VL);
+            }
+        else
+            for (fnn_size r = 0; r < rows; r++) {
+                s0 += v_loadp(x + r * ldx + j, n);
+                if (n > VL) s1 += v_loadn(x + r * ldx + j + VL, n - VL);
+            }
+        v_storep(out + j, s0, n);
+        if (n > VL) v_storep(out + j + VL, s1, n - VL);
+    }
+}
+
+/* VL x VL block transposed in registers: log2(VL) rounds of interleaving row i with row i + VL / 2. */
+INLINE void FN(transpose)(V *rows)
+{
+#if FNN_VBYTES * 8 / T_BITS == 16
+    const VI low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+#elif FNN_VBYTES * 8 / T_BITS == 8
+    const VI low = {0, 8, 1, 9, 2, 10, 3, 11};
+#elif FNN_VBYTES * 8 / T_BITS == 4
+    const VI low = {0, 4, 1, 5};
+#else
+    const VI low = {0, 2};
+#endif
+    const VI high = low + VL / 2;
+    V next[VL];
+#pragma GCC unroll 4
+    for (int round = 1; round < VL; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            next[2 * i] = __builtin_shuffle(rows[i], rows[i + VL / 2], low);
+            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + VL / 2], high);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) rows[i] = next[i];
+    }
+}
+
+/* Copies the block [i0, i1) x [j0, j1) of w (n_in, n_out) into the packed forms; wt may be NULL. i0 and j0
+ * are multiples of NR, i1 and j1 too or the matrix's end: panels are then written whole, zeros included. */
+static void FN(pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
+                     const void *w_, void *wp_, void *wt_)
+{
+    const T *w = w_;
+    T *wp = wp_, *wt = wt_;
+    for (fnn_size j = j0; j < j1; j += NR)
+        for (fnn_size i = i0; i < i1; i++) {
+            const T *row = w + i * n_out + j;
+            T *out = wp + j * n_in + i * NR;
+            const fnn_size n = j1 - j;
+            v_store(out, v_loadp(row, n));
+            v_store(out + VL, n > VL ? v_loadp(row + VL, n - VL) : (V){0});
+        }
+    if (!wt) return;
+    for (fnn_size i = i0; i < i1; i += VL)
+        for (fnn_size j = j0; j < j1; j += VL) {
+            V block[VL];
+#pragma GCC unroll 16
+            for (int r = 0; r < VL; r++)
+                block[r] = i + r < i1 ? v_loadp(w + (i + r) * n_out + j, j1 - j) : (V){0};
+            FN(transpose)(block);
+            T *out = wt + i / NR * NR * n_out + j * NR + i % NR;
+            const fnn_size m = j1 - j < VL ? j1 - j : VL;
+            for (fnn_size r = 0; r < m; r++) v_store(out + r * NR, block[r]);
+            if (i + VL >= i1 && i % NR == 0) /* the panel's second half lies past the last row */
+                for (fnn_size r = 0; r < m; r++) v_store(out + r * NR + VL, (V){0});
+        }
+}

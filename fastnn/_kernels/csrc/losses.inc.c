@@ -1,0 +1,246 @@
+/* Losses of rows, and their gradients.
+ *
+ * A row's loss is summed in double whatever T is: with float logits of +-3e38 the terms reach 6e38, and a
+ * confident row's sum of exponentials is 1 + 1e-9, which float would round to 1 and so the loss to 0.
+ */
+
+/* VL lanes of T in vectors of double: one for double, two for float. */
+typedef double FN(dvec) __attribute__((vector_size(FNN_VBYTES)));
+typedef T FN(part) __attribute__((vector_size(FNN_VBYTES * sizeof(T) / sizeof(double))));
+enum { FN(n_parts) = sizeof(double) / sizeof(T) };
+typedef union { V whole; FN(part) part[FN(n_parts)]; } FN(dparts);
+
+INLINE FN(dvec) FN(widen)(V a, int part)
+{
+    return __builtin_convertvector(((FN(dparts)){a}).part[part], FN(dvec));
+}
+INLINE FN(dvec) FN(add_wide)(FN(dvec) sum, V a)
+{
+    for (int i = 0; i < FN(n_parts); i++) sum += FN(widen)(a, i);
+    return sum;
+}
+INLINE double FN(sum_wide)(FN(dvec) a)
+{
+    double s = a[0];
+    for (int i = 1; i < (int)(FNN_VBYTES / sizeof(double)); i++) s += a[i];
+    return s;
+}
+
+static const T FN(lane_index)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* The first n elements of a row, the lanes after them filled. */
+INLINE V FN(load_filled)(const T *p, fnn_size n, T fill)
+{
+    if (n >= VL) return v_load(p);
+    return v_sel(v_lt(v_load(FN(lane_index)), v_set1((T)n)), v_loadn(p, n), v_set1(fill));
+}
+INLINE M FN(first_lanes)(fnn_size n) { return v_lt(v_load(FN(lane_index)), v_set1((T)(n < VL ? n : VL))); }
+
+INLINE T FN(row_peak)(const T *x, fnn_size cols)
+{
+    V top = v_set1(-(T)INFINITY);
+    for (fnn_size j = 0; j < cols; j += VL) top = v_max(top, FN(load_filled)(x + j, cols - j, -(T)INFINITY));
+    return v_hmax(top);
+}
+INLINE double FN(row_sum)(const T *x, fnn_size cols)
+{
+    FN(dvec) sum = {0};
+    for (fnn_size j = 0; j < cols; j += VL) sum = FN(add_wide)(sum, v_loadp(x + j, cols - j));
+    return FN(sum_wide)(sum);
+}
+/* sum of t * (peak - x); t is 1 where it is NULL */
+INLINE double FN(row_gap)(const T *x, const T *t, fnn_size cols, T peak)
+{
+    FN(dvec) sum = {0};
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const V below = FN(load_filled)(x + j, cols - j, peak);
+        const V weight = t ? v_loadp(t + j, cols - j) : v_set1(1);
+        for (int i = 0; i < FN(n_parts); i++)
+            sum += FN(widen)(weight, i) * ((double)peak - FN(widen)(below, i));
+    }
+    return FN(sum_wide)(sum);
+}
+/* x <- exp(x - peak); returns the sum. Lanes past the row are filled with the peak and zeroed after exp:
+ * filled with -infinity they would take the slow path that processors have for underflow, 15 ns a row. */
+INLINE double FN(row_exp)(T *x, fnn_size cols, T peak)
+{
+    FN(dvec) sum = {0};
+    for (fnn_size j = 0; j < cols; j += VL) {
+        V e = FN(vexp)(FN(load_filled)(x + j, cols - j, peak) - v_set1(peak));
+        if (cols - j < VL) e = v_sel(FN(first_lanes)(cols - j), e, (V){0});
+        v_storep(x + j, e, cols - j);
+        sum = FN(add_wide)(sum, e);
+    }
+    return FN(sum_wide)(sum);
+}
+
+/* Keras' label smoothing makes a target t into t * keep + base: base is spread over the classes for the
+ * categorical losses, over the two outcomes for the binary ones. */
+INLINE V FN(smooth)(V t, double keep, double base) { return v_fma(t, v_set1((T)keep), v_set1((T)base)); }
+
+/* -sum t log_softmax(z) = sum t (peak - z) + sum t log(sum exp(z - peak)): no term is negative, none cancels.
+ * The gradient at the target, p - t, is taken in double: p of a confident row rounds to 1 in float. */
+static double FN(softmax_ce_sparse)(int kind, const fnn_loss *a, fnn_size sample,
+                                    double slope, T *pred, T *grad)
+{
+    (void)kind;
+    const fnn_size cols = a->cols, label = a->labels[sample];
+    const double keep = 1 - a->param, base = a->param / (double)cols;
+    const T peak = FN(row_peak)(pred, cols);
+    double loss = keep * ((double)peak - (double)pred[label]);
+    if (base > 0) loss += base * FN(row_gap)(pred, NULL, cols, peak);
+
+    const double sum = FN(row_exp)(pred, cols, peak);
+    const double label_exp = pred[label];
+    const V inverse = v_set1((T)(1 / sum)), s = v_set1((T)slope), offset = v_set1((T)(-slope * base));
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const V p = v_loadp(pred + j, cols - j) * inverse;
+        v_storep(pred + j, p, cols - j);
+        if (grad) v_storep(grad + j, v_fma(p, s, offset), cols - j);
+    }
+    const double p = label_exp / sum, p_minus_one = (label_exp - sum) / sum;
+    if (grad) grad[label] = (T)(slope * (keep * p_minus_one + a->param * p - base));
+    return loss + log(sum);
+}
+static double FN(softmax_ce)(int kind, const fnn_loss *a, fnn_size sample,
+                             double slope, T *pred, T *grad)
+{
+    (void)kind;
+    const fnn_size cols = a->cols;
+    const T *target = (const T *)a->targets + sample * cols;
+    const double keep = 1 - a->param, base = a->param / (double)cols;
+    const double mass = keep * FN(row_sum)(target, cols) + a->param;
+    const T peak = FN(row_peak)(pred, cols);
+    double loss = keep * FN(row_gap)(pred, target, cols, peak);
+    if (base > 0) loss += base * FN(row_gap)(pred, NULL, cols, peak);
+
+    const double sum = FN(row_exp)(pred, cols, peak);
+    const V inverse = v_set1((T)(1 / sum));
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const V e = v_loadp(pred + j, cols - j), t = v_loadp(target + j, cols - j);
+        v_storep(pred + j, e * inverse, cols - j);
+        if (!grad) continue;
+        FN(dparts) g;
+        for (int i = 0; i < FN(n_parts); i++) {
+            const FN(dvec) step = FN(widen)(e, i) * (mass / sum) - (FN(widen)(t, i) * keep + base);
+            g.part[i] = __builtin_convertvector(slope * step, FN(part));
+        }
+        v_storep(grad + j, g.whole, cols - j);
+    }
+    return loss + mass * log(sum);
+}
+
+/* Keras clips probabilities to [1e-7, 1 - 1e-7], in T. The value stands second, so that a NaN stays one. */
+INLINE V FN(clip_probability)(V p) { return v_min(v_set1((T)(1 - 1e-7)), v_max(v_set1((T)1e-7), p)); }
+/* a where p was not clipped, else 0: no gradient flows through the clip */
+INLINE V FN(where_unclipped)(V p, V a)
+{
+    const V zero = {0};
+    return v_sel(v_lt(p, v_set1((T)1e-7)), zero, v_sel(v_lt(v_set1((T)(1 - 1e-7)), p), zero, a));
+}
+
+/* Columns [j, j + VL) of the smoothed target row, zeros past the last; a label is a one-hot row. */
+INLINE V FN(class_targets)(int kind, const fnn_loss *a, fnn_size sample, fnn_size j)
+{
+    const V zero = {0};
+    V t = zero;
+    if (kind == FNN_CE) {
+        t = v_loadp((const T *)a->targets + sample * a->cols + j, a->cols - j);
+    } else {
+        const fnn_size lane = a->labels[sample] - j;
+        if (lane >= 0 && lane < VL)
+            t = v_sel(FN(first_lanes)(lane), zero, v_sel(FN(first_lanes)(lane + 1), v_set1(1), zero));
+    }
+    return v_sel(FN(first_lanes)(a->cols - j), FN(smooth)(t, 1 - a->param, a->param / (double)a->cols), zero);
+}
+/* With q = p / sum(p), c = clip(q) and h = -t / c where unclipped, else 0: loss = -sum t log(c) and
+ * d loss / d p_j = (h_j - sum_k h_k q_k) / sum(p). */
+static double FN(class_probabilities)(int kind, const fnn_loss *a, fnn_size sample,
+                                      double slope, T *pred, T *grad)
+{
+    const fnn_size cols = a->cols;
+    const V mass = v_set1((T)FN(row_sum)(pred, cols));
+    FN(dvec) loss = {0}, pull = {0};
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const V q = v_loadp(pred + j, cols - j) / mass, t = FN(class_targets)(kind, a, sample, j);
+        loss = FN(add_wide)(loss, -t * FN(vlog)(FN(clip_probability)(q)));
+        pull = FN(add_wide)(pull, FN(where_unclipped)(q, -t));
+    }
+    if (grad) {
+        const V s = v_set1((T)slope) / mass, shift = v_set1((T)FN(sum_wide)(pull));
+        for (fnn_size j = 0; j < cols; j += VL) {
+            const V q = v_loadp(pred + j, cols - j) / mass, t = FN(class_targets)(kind, a, sample, j);
+            const V h = FN(where_unclipped)(q, -t / FN(clip_probability)(q));
+            v_storep(grad + j, s * (h - shift), cols - j);
+        }
+    }
+    return FN(sum_wide)(loss);
+}
+
+/* One element of a loss that is a mean over columns: its term, the term's derivative, what pred becomes. */
+typedef struct { V term, slope, pred; } FN(loss_element);
+
+INLINE FN(loss_element) FN(bce_from_logit)(V z, V t, double param)
+{
+    /* 1 - t and 1 - p are computed apart: a subtraction would cost the digits of confident outputs. */
+    const V one = v_set1(1), zero = {0};
+    const V on = FN(smooth)(t, 1 - param, param / 2), off = FN(smooth)(one - t, 1 - param, param / 2);
+    const V e = FN(vexp)(-v_abs(z)), large = one / (one + e), small = e * large;
+    const M negative = v_lt(z, zero);
+    const V p = v_sel(negative, small, large), rest = v_sel(negative, large, small);
+    const V term = v_fma(v_abs(z), v_sel(negative, on, off), FN(vlog1p)(e));
+    return (FN(loss_element)){term, p * off - rest * on, p};
+}
+INLINE FN(loss_element) FN(bce_from_probability)(V p, V t, double param)
+{
+    const V one = v_set1(1), c = FN(clip_probability)(p);
+    const V on = FN(smooth)(t, 1 - param, param / 2), off = FN(smooth)(one - t, 1 - param, param / 2);
+    const V term = -(on * FN(vlog)(c) + off * FN(vlog1p)(-c));
+    return (FN(loss_element)){term, FN(where_unclipped)(p, off / (one - c) - on / c), p};
+}
+INLINE FN(loss_element) FN(loss_element_of)(int kind, V p, V t, double param)
+{
+    if (kind == FNN_SIGMOID_BCE) return FN(bce_from_logit)(p, t, param);
+    if (kind == FNN_BCE) return FN(bce_from_probability)(p, t, param);
+    const V d = p - t, zero = {0}, one = v_set1(1);
+    if (kind == FNN_MSE) return (FN(loss_element)){d * d, d + d, p};
+    if (kind == FNN_MAE)
+        return (FN(loss_element)){v_abs(d), v_sel(v_lt(zero, d), one, v_sel(v_lt(d, zero), -one, zero)), p};
+    const V delta = v_set1((T)param), bounded = v_min(delta, v_max(-delta, d)); /* FNN_HUBER */
+    return (FN(loss_element)){bounded * (d - v_set1((T)0.5) * bounded), bounded, p};
+}
+static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample,
+                                    double slope, T *pred, T *grad)
+{
+    const fnn_size cols = a->cols;
+    const T *target = (const T *)a->targets + sample * cols;
+    const V s = v_set1((T)(slope / (double)cols)), zero = {0};
+    FN(dvec) sum = {0};
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const fnn_size n = cols - j;
+        const V x = v_loadp(pred + j, n), t = v_loadp(target + j, n);
+        const FN(loss_element) e = FN(loss_element_of)(kind, x, t, a->param);
+        /* Selecting without the branch ends in an internal error of gcc 12 for SSE2 and double. */
+        sum = FN(add_wide)(sum, n < VL ? v_sel(FN(first_lanes)(n), e.term, zero) : e.term);
+        if (kind == FNN_SIGMOID_BCE) v_storep(pred + j, e.pred, n);
+        if (grad) v_storep(grad + j, e.slope * s, n);
+    }
+    return FN(sum_wide)(sum) / (double)cols;
+}
+
+static void FN(loss)(int kind, const fnn_loss *a)
+{
+    static double (*const of_row[FNN_N_LOSSES])(int, const fnn_loss *, fnn_size, double, T *, T *) = {
+        [FNN_SOFTMAX_CE_SPARSE] = FN(softmax_ce_sparse), [FNN_SOFTMAX_CE] = FN(softmax_ce),
+        [FNN_CE_SPARSE] = FN(class_probabilities), [FNN_CE] = FN(class_probabilities),
+        [FNN_SIGMOID_BCE] = FN(mean_over_columns), [FNN_BCE] = FN(mean_over_columns),
+        [FNN_MSE] = FN(mean_over_columns), [FNN_MAE] = FN(mean_over_columns),
+        [FNN_HUBER] = FN(mean_over_columns),
+    };
+    for (fnn_size r = 0; r < a->rows; r++) {
+        const fnn_size sample = a->index ? a->index[r] : r;
+        const double weight = a->weight ? a->weight[sample] : 1;
+        T *pred = (T *)a->pred + r * a->ldpred, *grad = a->grad ? (T *)a->grad + r * a->ldgrad : NULL;
+        a->row_loss[r] = weight * of_row[kind](kind, a, sample, a->scale * weight, pred, grad);
+    }
+}

@@ -1,0 +1,86 @@
+/* Threads of one parallel region: OpenMP where it was compiled in, a barrier of our own, and what to do
+ * about fork. */
+#ifndef FASTNN_THREADS_H
+#define FASTNN_THREADS_H
+#include <stdint.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <sched.h>
+#endif
+
+static inline int fnn_thread_num(void)
+{
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+static inline int fnn_num_threads(void)
+{
+#ifdef _OPENMP
+    return omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
+
+/* A barrier for n threads. Spinning is bounded: a thread that waits longer than about 20 us (`spins` rounds)
+ * yields, so that more threads than cores make progress. */
+typedef struct {
+    _Alignas(64) int arrived;
+    _Alignas(64) int generation;
+} fnn_barrier;
+
+static inline void fnn_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static inline void fnn_yield(void)
+{
+#ifdef _WIN32
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+}
+
+static inline void fnn_barrier_wait(fnn_barrier *b, int n, int spins)
+{
+    if (n == 1) return;
+    int generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == n) {
+        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int i = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation; i++) {
+        if (i < spins) fnn_relax();
+        else fnn_yield();
+    }
+}
+
+/* Seconds since some moment; monotonic. */
+static inline double fnn_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void fnn_guard_fork(void);     /* call once: makes parallel regions work in forked children */
+int fnn_fork_broken(void);     /* whether this process is a child that must stay on one thread */
+int fnn_openmp_version(void);  /* 0 without OpenMP */
+int fnn_openmp_max_threads(void);
+#endif

@@ -1,0 +1,120 @@
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from fastnn._kernels.core cimport fnn_kernels, fnn_update
+from fastnn._kernels.threads cimport fnn_barrier
+
+
+# A unit is at most this much of a kernel: its gradient (32 KiB in float32) stays in the L1 cache between the
+# product and the optimizer, and a layer of 512 x 512 still makes 32 units for 32 threads. Multiples of every NR.
+cdef enum:
+    UNIT_ROWS = 32
+    UNIT_COLS = 256
+
+
+cdef struct Share:
+    # One thread's part of a step. Threads stand in a grid: `n_groups` groups divide the rows of a batch, the
+    # `n_lanes` threads of a group divide the columns of each product.
+    int thread, n_threads
+    int group, n_groups, lane, n_lanes
+    int spins
+    Py_ssize_t rows             # of the batch
+    Py_ssize_t row0, row1       # of the group
+    fnn_barrier* everyone       # n_threads wait there
+    fnn_barrier* team           # the n_lanes threads of the group wait there
+
+
+cdef struct Run:
+    # What one call works on; the same for all threads of the region.
+    const fnn_kernels* k
+    char** y                    # [n_buffers]: activations, (max_rows, ld[b]); buffer 0 is the gathered X
+    char** dy                   # [n_buffers]: gradients of the same shapes, NULL where none is needed
+    Py_ssize_t* ld              # [n_buffers], in elements
+    char* param                 # the flat blocks: parameters, gradients, optimizer slots
+    char* grad
+    char* slot[3]
+    char* packed                # the packed forms of all kernels
+    int optimizer
+    int training                # dropout and its like are on
+    int stop                    # set by any thread before the step's barrier: leave before the update
+    uint64_t seed
+    uint64_t step               # optimizer steps done before this one
+    fnn_update update           # decay and scalars of this step
+
+
+cdef enum UnitMode:
+    GRADIENT_THEN_UPDATE        # the gradient lives in a thread's scratch only
+    GRADIENT                    # into the gradient block
+    UPDATE                      # from the gradient block
+
+
+cdef inline char* at(char* base, Py_ssize_t row, Py_ssize_t ld, Py_ssize_t col, int itemsize) noexcept nogil:
+    return base + (row * ld + col) * itemsize
+
+
+cdef inline void lane_rows(Share* share, Py_ssize_t* r0, Py_ssize_t* r1) noexcept nogil:
+    """The part of the group's rows that the lane takes in ops that work row by row."""
+    cdef Py_ssize_t n = share.row1 - share.row0
+    r0[0] = share.row0 + n * share.lane // share.n_lanes
+    r1[0] = share.row0 + n * (share.lane + 1) // share.n_lanes
+
+
+cdef inline void lane_panels(Share* share, Py_ssize_t cols, int nr, Py_ssize_t* c0, Py_ssize_t* c1) noexcept nogil:
+    """The part of `cols` columns, in whole panels, that the lane takes in products."""
+    cdef Py_ssize_t panels = (cols + nr - 1) // nr
+    c0[0] = min(cols, panels * share.lane // share.n_lanes * nr)
+    c1[0] = min(cols, panels * (share.lane + 1) // share.n_lanes * nr)
+
+
+cdef class Op:
+    cdef readonly int source, target            # buffers
+    cdef readonly Py_ssize_t n_in, n_out
+    cdef readonly bint trainable
+    cdef bint whole_batch                       # one thread runs it for all rows, the others wait
+    cdef bint wants_dx                          # something below the source is trained
+    cdef bint has_local_gradient                # local_gradient has work to do before backward
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil
+    cdef void local_gradient(self, Run* run, Share* share) noexcept nogil
+    cdef void backward(self, Run* run, Share* share) noexcept nogil
+    cdef void pack(self, Run* run, Share* share) noexcept nogil
+    cdef Py_ssize_t n_units(self) noexcept nogil
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil
+
+cdef class DenseOp(Op):
+    cdef int activation
+    cdef double alpha
+    cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
+    cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed; wt_offset -1: no dx is wanted
+    cdef int saved                                  # buffer that the activation's derivative is taken from
+    cdef bint derivative_applied                    # the op above multiplies its dx by it already
+    cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
+    cdef double below_alpha
+    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0, Py_ssize_t* j1) noexcept nogil
+    cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
+
+
+cdef class ActivationOp(Op):
+    cdef int activation
+    cdef double alpha
+
+
+cdef class DropoutOp(Op):
+    cdef double rate
+    cdef uint32_t stream                            # tells the dropouts of one model apart
+    cdef bint own_seed
+    cdef uint64_t seed
+    cdef void mask(self, Run* run, Share* share, char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy) noexcept nogil
+
+
+cdef class AffineOp(Op):
+    cdef double scale, offset
+
+
+cdef class PythonOp(Op):
+    cdef object layer
+    cdef Py_ssize_t offset, size
+
+
+cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols)
+cdef void fail(Run* run, error) noexcept

@@ -1,0 +1,66 @@
+from typing import Any, Final
+
+import numpy as np
+from typing_extensions import disjoint_base
+
+from fastnn._kernels.dispatch import LAST_ELEMENTWISE as LAST_ELEMENTWISE
+from fastnn._kernels.dispatch import LAST_FROM_OUTPUT as LAST_FROM_OUTPUT
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+errors: Final[dict[int, BaseException]]
+
+@disjoint_base
+class Op:
+    source: int
+    target: int
+    n_in: int
+    n_out: int
+    trainable: bool
+    def __init__(self, source: int, target: int, n_in: int, n_out: int, trainable: bool = False) -> None: ...
+
+@disjoint_base
+class DenseOp(Op):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        n_in: int,
+        n_out: int,
+        activation: int,
+        alpha: float,
+        kernel_offset: int,
+        bias_offset: int,
+        trainable: bool,
+    ) -> None: ...
+    def join_below(self, below: DenseOp) -> None: ...
+
+@disjoint_base
+class ActivationOp(Op):
+    def __init__(self, source: int, target: int, n: int, activation: int, alpha: float) -> None: ...
+
+@disjoint_base
+class DropoutOp(Op):
+    def __init__(
+        self, source: int, target: int, n: int, rate: float, stream: int, seed: int | None = None
+    ) -> None: ...
+
+@disjoint_base
+class AffineOp(Op):
+    def __init__(self, source: int, target: int, n: int, scale: float, offset: float) -> None: ...
+
+@disjoint_base
+class PythonOp(Op):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        n_in: int,
+        n_out: int,
+        layer: Any,
+        offset: int,
+        size: int,
+        trainable: bool,
+    ) -> None: ...
+
+def checked(method: str, result: Any, shape: tuple[int, ...]) -> _Array: ...

@@ -1,0 +1,329 @@
+"""The ops of a program. Adding one: a kernel, a class here, a method of Program that adds it, a layer."""
+
+from fastnn._kernels.core cimport *
+
+import numpy as np
+
+from fastnn._kernels.dispatch import LAST_ELEMENTWISE, LAST_FROM_OUTPUT
+
+
+cdef int LAST_FROM_OUTPUT_C = LAST_FROM_OUTPUT
+cdef int LAST_ELEMENTWISE_C = LAST_ELEMENTWISE
+
+
+cdef inline void step_block(Run* run, Py_ssize_t offset, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t ld,
+                            const char* grad, Py_ssize_t ldgrad) noexcept nogil:
+    """The optimizer on a (rows, cols) block of parameters that starts `offset` elements into the flat block."""
+    cdef fnn_update update = run.update
+    cdef int i
+    if cols == ld and ldgrad == ld:
+        cols *= rows
+        rows = 1
+    update.rows, update.cols, update.ldparam, update.ldgrad = rows, cols, ld, ldgrad
+    update.param = run.param + offset * run.k.itemsize
+    update.grad = grad
+    for i in range(3):
+        update.slot[i] = run.slot[i] + offset * run.k.itemsize if run.slot[i] != NULL else NULL
+    run.k.update(run.optimizer, &update)
+
+
+cdef class Op:
+    """One operation of a program, from buffer `source` (rows, n_in) to buffer `target` (rows, n_out).
+
+    Subclasses fill in the methods; all run without the GIL, on the rows of `share`. `forward` writes
+    ``run.y[target]``. `local_gradient` turns ``run.dy[target]`` in place into what `backward` and the units
+    read, `backward` writes ``run.dy[source]``. Parameters are trained unit by unit, `unit` for one of them.
+    """
+
+    def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, bint trainable=False):
+        self.source, self.target, self.n_in, self.n_out = source, target, n_in, n_out
+        self.trainable = trainable
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        pass
+
+    cdef void local_gradient(self, Run* run, Share* share) noexcept nogil:
+        pass
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        pass
+
+    cdef void pack(self, Run* run, Share* share) noexcept nogil:
+        pass
+
+    cdef Py_ssize_t n_units(self) noexcept nogil:
+        return 0
+
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+        return 0
+
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        pass
+
+
+cdef class DenseOp(Op):
+    """y = activation(x @ W + b), W (n_in, n_out) at `kernel_offset` and b at `bias_offset` of the flat block."""
+
+
+    def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, int activation, double alpha,
+                 Py_ssize_t kernel_offset, Py_ssize_t bias_offset, bint trainable):
+        super().__init__(source, target, n_in, n_out, trainable)
+        self.activation, self.alpha = activation, alpha
+        self.kernel_offset, self.bias_offset = kernel_offset, bias_offset
+        self.saved = target
+        self.below_activation = FNN_LINEAR
+        self.has_local_gradient = activation != FNN_LINEAR
+
+    def join_below(self, DenseOp below):
+        """Take over the multiplication by the derivative of `below`'s activation; dx is still in a register
+        or the L1 cache here."""
+        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
+        below.derivative_applied = True
+        below.has_local_gradient = False
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef const fnn_kernels* k = run.k
+        cdef int size = k.itemsize
+        cdef Py_ssize_t j0, j1, row = share.row0
+        cdef bint keep_z = self.saved != self.target
+        lane_panels(share, self.n_out, k.nr, &j0, &j1)
+        k.dense_forward(
+            share.row1 - row, self.n_in, j0, j1,
+            at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
+            run.packed + self.wp_offset * size,
+            run.param + self.bias_offset * size if self.bias_offset >= 0 else NULL,
+            self.activation, self.alpha,
+            at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],
+            at(run.y[self.target], row, run.ld[self.target], 0, size), run.ld[self.target])
+
+    cdef void local_gradient(self, Run* run, Share* share) noexcept nogil:
+        cdef int size = run.k.itemsize
+        cdef Py_ssize_t r0, r1
+        lane_rows(share, &r0, &r1)
+        cdef char* dy = at(run.dy[self.target], r0, run.ld[self.target], 0, size)
+        run.k.activation_backward(
+            self.activation, self.alpha, r1 - r0, self.n_out, dy, run.ld[self.target],
+            at(run.y[self.saved], r0, run.ld[self.saved], 0, size), run.ld[self.saved], dy, run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef const fnn_kernels* k = run.k
+        cdef int size = k.itemsize
+        cdef Py_ssize_t i0, i1, row = share.row0
+        cdef bint joined = self.below_activation != FNN_LINEAR
+        lane_panels(share, self.n_in, k.nr, &i0, &i1)
+        k.dense_input_grad(
+            share.row1 - row, self.n_out, i0, i1,
+            at(run.dy[self.target], row, run.ld[self.target], 0, size), run.ld[self.target],
+            run.packed + self.wt_offset * size, self.below_activation, self.below_alpha,
+            at(run.y[self.below_saved], row, run.ld[self.below_saved], 0, size) if joined else NULL,
+            run.ld[self.below_saved] if joined else 0,
+            at(run.dy[self.source], row, run.ld[self.source], 0, size), run.ld[self.source])
+
+    cdef Py_ssize_t n_units(self) noexcept nogil:
+        cdef Py_ssize_t col_blocks = (self.n_out + UNIT_COLS - 1) // UNIT_COLS
+        return (self.n_in + UNIT_ROWS - 1) // UNIT_ROWS * col_blocks
+
+    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
+                    Py_ssize_t* j1) noexcept nogil:
+        """Rows [i0, i1) and columns [j0, j1) of the kernel that the unit covers."""
+        cdef Py_ssize_t col_blocks = (self.n_out + UNIT_COLS - 1) // UNIT_COLS
+        i0[0] = unit // col_blocks * UNIT_ROWS
+        j0[0] = unit % col_blocks * UNIT_COLS
+        i1[0] = min(self.n_in, i0[0] + UNIT_ROWS)
+        j1[0] = min(self.n_out, j0[0] + UNIT_COLS)
+
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+        cdef Py_ssize_t i0, i1, j0, j1
+        self.block(unit, &i0, &i1, &j0, &j1)
+        return (i1 - i0) * (j1 - j0)
+
+    cdef void pack(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t n = self.n_units(), unit
+        for unit in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
+            self.pack_unit(run, unit)
+
+    cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil:
+        cdef Py_ssize_t i0, i1, j0, j1
+        cdef int size = run.k.itemsize
+        self.block(unit, &i0, &i1, &j0, &j1)
+        run.k.pack(self.n_in, self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
+                   run.packed + self.wp_offset * size,
+                   run.packed + self.wt_offset * size if self.wt_offset >= 0 else NULL)
+
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        cdef const fnn_kernels* k = run.k
+        cdef int size = k.itemsize
+        cdef Py_ssize_t i0, i1, j0, j1, ldgrad
+        cdef char* grad
+        cdef char* bias_grad
+        self.block(unit, &i0, &i1, &j0, &j1)
+        if mode == GRADIENT_THEN_UPDATE:
+            grad, ldgrad = scratch, j1 - j0
+            bias_grad = scratch + UNIT_ROWS * UNIT_COLS * size
+        else:
+            grad, ldgrad = run.grad + (self.kernel_offset + i0 * self.n_out + j0) * size, self.n_out
+            bias_grad = run.grad + (self.bias_offset + j0) * size
+        cdef bint with_bias = self.bias_offset >= 0 and i0 == 0
+        cdef char* dz = at(run.dy[self.target], 0, 0, j0, size)
+        if mode != UPDATE:
+            k.dense_kernel_grad(rows, i0, i1, j0, j1, run.y[self.source], run.ld[self.source],
+                                run.dy[self.target], run.ld[self.target], grad, ldgrad)
+            if with_bias:
+                k.column_sum(rows, j1 - j0, dz, run.ld[self.target], bias_grad)
+        if mode != GRADIENT:
+            step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
+            if with_bias:
+                step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
+            self.pack_unit(run, unit)
+
+
+cdef class ActivationOp(Op):
+    """y = activation(x), elementwise or along rows (softmax, log_softmax)."""
+
+
+    def __init__(self, int source, int target, Py_ssize_t n, int activation, double alpha):
+        super().__init__(source, target, n, n)
+        self.activation, self.alpha = activation, alpha
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        lane_rows(share, &r0, &r1)
+        run.k.activation_forward(
+            self.activation, self.alpha, r1 - r0, self.n_in,
+            at(run.y[self.source], r0, run.ld[self.source], 0, run.k.itemsize), run.ld[self.source],
+            at(run.y[self.target], r0, run.ld[self.target], 0, run.k.itemsize), run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef bint from_input = LAST_FROM_OUTPUT_C < self.activation <= LAST_ELEMENTWISE_C
+        cdef int saved = self.source if from_input else self.target
+        cdef Py_ssize_t r0, r1
+        lane_rows(share, &r0, &r1)
+        run.k.activation_backward(
+            self.activation, self.alpha, r1 - r0, self.n_in,
+            at(run.dy[self.target], r0, run.ld[self.target], 0, run.k.itemsize), run.ld[self.target],
+            at(run.y[saved], r0, run.ld[saved], 0, run.k.itemsize), run.ld[saved],
+            at(run.dy[self.source], r0, run.ld[self.source], 0, run.k.itemsize), run.ld[self.source])
+
+
+cdef class DropoutOp(Op):
+    """y = x / (1 - rate) where a counter-based random bit keeps the element, else 0. The bits are made again for
+    the gradient, so no mask is stored."""
+
+
+    def __init__(self, int source, int target, Py_ssize_t n, double rate, uint32_t stream, seed=None):
+        super().__init__(source, target, n, n)
+        self.rate, self.stream = rate, stream
+        self.own_seed = seed is not None
+        self.seed = seed or 0
+
+    cdef void mask(self, Run* run, Share* share, char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        run.k.dropout(r1 - r0, self.n_in, r0, at(x, r0, ldx, 0, size), ldx, self.rate if run.training else 0.0,
+                      self.seed if self.own_seed else run.seed, self.stream, run.step, at(y, r0, ldy, 0, size), ldy)
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        self.mask(run, share, run.y[self.source], run.ld[self.source], run.y[self.target], run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        self.mask(run, share, run.dy[self.target], run.ld[self.target], run.dy[self.source], run.ld[self.source])
+
+
+cdef class AffineOp(Op):
+    """y = x * scale + offset"""
+
+
+    def __init__(self, int source, int target, Py_ssize_t n, double scale, double offset):
+        super().__init__(source, target, n, n)
+        self.scale, self.offset = scale, offset
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        run.k.affine(r1 - r0, self.n_in, at(run.y[self.source], r0, run.ld[self.source], 0, size),
+                     run.ld[self.source], self.scale, self.offset,
+                     at(run.y[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        run.k.affine(r1 - r0, self.n_in, at(run.dy[self.target], r0, run.ld[self.target], 0, size),
+                     run.ld[self.target], self.scale, 0.0,
+                     at(run.dy[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source])
+
+
+cdef class PythonOp(Op):
+    """A layer written in Python: one thread takes the GIL and calls it with NumPy views of the whole batch.
+
+    `layer` has ``forward(x, training)`` returning y, and ``backward(dy)`` returning dx after it has written its
+    parameters' gradients into the views it was given. Its parameters are the elements [offset, offset + size)
+    of the flat block.
+    """
+
+
+    def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, layer, Py_ssize_t offset,
+                 Py_ssize_t size, bint trainable):
+        super().__init__(source, target, n_in, n_out, trainable and size > 0)
+        self.layer, self.offset, self.size = layer, offset, size
+        self.whole_batch = True
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        with gil:
+            try:
+                x = view(run, run.y[self.source], run.ld[self.source], share.rows, self.n_in)
+                y = view(run, run.y[self.target], run.ld[self.target], share.rows, self.n_out)
+                y[...] = checked("forward", self.layer.forward(x, bool(run.training)), y.shape)
+            except BaseException as error:
+                fail(run, error)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        with gil:
+            try:
+                dy = view(run, run.dy[self.target], run.ld[self.target], share.rows, self.n_out)
+                result = self.layer.backward(dy)
+                if self.wants_dx:
+                    dx = view(run, run.dy[self.source], run.ld[self.source], share.rows, self.n_in)
+                    dx[...] = checked("backward", result, dx.shape)
+            except BaseException as error:
+                fail(run, error)
+
+    cdef Py_ssize_t n_units(self) noexcept nogil:
+        return 1 if self.size else 0
+
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+        return self.size // 16
+
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        if mode != GRADIENT:
+            step_block(run, self.offset, 1, self.size, self.size, run.grad + self.offset * run.k.itemsize, self.size)
+
+
+# The error of a Python op, until the region has ended: exceptions cannot leave it. One slot a thread of Python
+# that runs a program; keyed by the run.
+errors = {}
+
+
+cdef void fail(Run* run, error) noexcept:
+    errors.setdefault(<size_t>run, error)
+    run.stop = 1
+
+
+cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols):
+    """(rows, cols) ndarray over an arena buffer."""
+    cdef Py_ssize_t size = run.k.itemsize
+    if run.k.itemsize == 4:
+        flat = <float[:rows * ld]><float*>base
+    else:
+        flat = <double[:rows * ld]><double*>base
+    return np.asarray(flat).reshape(rows, ld)[:, :cols]
+
+
+def checked(method, result, shape):
+    result = np.asarray(result)
+    if result.shape != shape:
+        raise ValueError(f"{method} of a layer in Python must return an array of shape {shape}; "
+                         f"received {result.shape}")
+    return result

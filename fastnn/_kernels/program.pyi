@@ -1,0 +1,115 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from typing_extensions import disjoint_base
+
+from fastnn._kernels.dispatch import DTYPES as DTYPES
+from fastnn._kernels.dispatch import LAST_ELEMENTWISE as LAST_ELEMENTWISE
+from fastnn._kernels.dispatch import LAST_FROM_OUTPUT as LAST_FROM_OUTPUT
+from fastnn._kernels.dispatch import LOSSES as LOSSES
+from fastnn._kernels.dispatch import METRICS as METRICS
+from fastnn._kernels.dispatch import OPTIMIZERS as OPTIMIZERS
+from fastnn._kernels.dispatch import SOURCES as SOURCES
+from fastnn._kernels.ops import Op
+from fastnn._kernels.ops import errors as errors
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+_MetricSpec = tuple[str, float, bool, _Array]
+_Tick = Callable[[int, float], object]
+
+def row_stride(cols: int, itemsize: int) -> int: ...
+def aligned_zeros(n: int, dtype: Any, skew: int = 0) -> _Array: ...
+def inference_rows(n: int, n_threads: int) -> int: ...
+def evaluation_rows(n: int) -> int: ...
+
+@disjoint_base
+class Program:
+    ops: list[Op]
+    widths: list[int]
+    dtype: str
+    packed_size: int
+    work: float
+    trains: bool
+    has_python: bool
+    def __init__(self, dtype: str, n_inputs: int) -> None: ...
+    def dense(
+        self,
+        source: int,
+        n_out: int,
+        activation: int,
+        alpha: float,
+        kernel_offset: int,
+        bias_offset: int,
+        trainable: bool,
+    ) -> int: ...
+    def activation(self, source: int, activation: int, alpha: float) -> int: ...
+    def dropout(self, source: int, rate: float, seed: int | None = None) -> int: ...
+    def affine(self, source: int, scale: float, offset: float) -> int: ...
+    def python(
+        self, source: int, n_out: int, layer: Any, offset: int, size: int, trainable: bool
+    ) -> int: ...
+    def finish(self, training: bool, loss: Any = None) -> None: ...
+    def n_outputs_check(self) -> None: ...
+    def threads(self, n_threads: int, rows: float, passes: float) -> int: ...
+    @property
+    def n_inputs(self) -> int: ...
+    @property
+    def n_outputs(self) -> int: ...
+
+@disjoint_base
+class Workspace:
+    program: Program
+    max_rows: int
+    def __init__(
+        self,
+        program: Program,
+        param: _Array,
+        max_rows: int,
+        training: bool,
+        grad: _Array | None = None,
+        slots: Sequence[_Array] = (),
+    ) -> None: ...
+
+@disjoint_base
+class Data:
+    n: int
+    def __init__(
+        self,
+        x: _Array,
+        labels: _Array | None = None,
+        targets: _Array | None = None,
+        weight: _Array | None = None,
+    ) -> None: ...
+
+@disjoint_base
+class Optimizer:
+    memory: _Array
+    slots: tuple[_Array, ...]
+    step: int
+    def __init__(
+        self, kind: str, hyper: Sequence[float], weight_decay: float, slots: Sequence[_Array]
+    ) -> None: ...
+    def set_hyper(self, hyper: Sequence[float], weight_decay: float) -> None: ...
+
+@disjoint_base
+class Runner:
+    work: Workspace
+    def __init__(self, work: Workspace) -> None: ...
+    def train(
+        self,
+        data: Data,
+        optimizer: Optimizer,
+        index: _Array | None,
+        batch: int,
+        learning_rate: float | _Array,
+        seed: int,
+        n_threads: int,
+        metrics: Sequence[_MetricSpec] = (),
+        tick: _Tick | None = None,
+    ) -> tuple[float, int, bool]: ...
+    def gradients(
+        self, data: Data, seed: int, n_threads: int, training: bool = False
+    ) -> tuple[float, bool]: ...
+    def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
+    def predict(self, data: Data, out: _Array, n_threads: int) -> _Array: ...

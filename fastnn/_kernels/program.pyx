@@ -1,0 +1,808 @@
+"""The program: a model lowered to a list of ops over one arena, and the loops that run whole epochs of it.
+
+A step needs two barriers of all threads, whatever the depth of the network:
+
+1. Rows. A row of a batch passes through gather, forward, loss and backward without meeting another row, so
+   each group of threads takes its rows through all ops. (With more than one lane in a group, the lanes divide
+   the columns of each product and meet after each op.)
+2. Units. The gradient of a kernel needs all rows. It is cut into units, blocks of the kernel that one thread
+   takes from gradient to optimizer step to packed copies while they are in its cache.
+
+No element's order of operations depends on who computes it, which makes results equal to the bit for any
+number of threads. Nothing is allocated inside; all memory comes with the `Workspace`.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel
+from libc.math cimport isfinite
+from libc.string cimport memset
+
+from fastnn._kernels.core cimport *
+from fastnn._kernels.dispatch cimport kernels
+from fastnn._kernels.ops cimport *
+from fastnn._kernels.threads cimport fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_thread_num, team_size
+
+import numpy as np
+
+from fastnn._kernels.dispatch import DTYPES, LAST_ELEMENTWISE, LAST_FROM_OUTPUT, LOSSES, METRICS, OPTIMIZERS, SOURCES
+from fastnn._kernels.ops import checked, errors
+from fastnn._kernels.threads import default_num_threads
+
+
+cdef enum:
+    ALIGNMENT = 64
+    # Rows of one piece of predict and evaluate; a constant, so that no result depends on the caller's batches.
+    INFERENCE_ROWS = 128
+    EVALUATION_ROWS = 1024
+
+# Seconds between looks at signals and the progress bar, well under the 100 ms promised for Ctrl-C.
+cdef double TICK = 0.04
+# Above this many multiply-adds a step is long enough to look between its ops too.
+cdef double LONG_STEP = 2e8
+# Below this many multiply-adds a thread, a second thread costs more than it saves: two barriers and the
+# movement of activations between caches are about 1 us, 50 000 multiply-adds of one Zen 4 core.
+cdef double WORK_PER_THREAD = 1.0e5
+# Kernels larger than this (all of them together) are divided among the lanes of a group, so that each core
+# streams only its part of them; smaller ones stay in every core's own L2 cache, and rows are divided instead.
+cdef Py_ssize_t KERNEL_BYTES_PER_CORE = 8 << 20
+
+
+def row_stride(Py_ssize_t cols, Py_ssize_t itemsize):
+    """Elements from row to row of an arena buffer of `cols` columns.
+
+    Whole cache lines, and an odd number of them: rows then start in different sets of the L1 cache, where a
+    power of two would put the rows that a tile reads together into the same one.
+    """
+    cdef Py_ssize_t lines = (cols * itemsize + ALIGNMENT - 1) // ALIGNMENT
+    return (lines | 1) * ALIGNMENT // itemsize
+
+
+def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
+    """(n,) zeros that begin `skew` bytes behind a 4 KiB boundary (a multiple of 64).
+
+    State arrays read together at equal offsets in their pages collide in the L1 cache; skews keep them apart.
+    """
+    cdef Py_ssize_t itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + 4096 + skew, np.uint8)
+    start = -raw.ctypes.data % 4096 + skew
+    return raw[start:start + n * itemsize].view(dtype)
+
+
+cdef int LAST_FROM_OUTPUT_C = LAST_FROM_OUTPUT
+cdef int LAST_ELEMENTWISE_C = LAST_ELEMENTWISE
+
+
+cdef class Program:
+    """The ops of a model over buffers 0 .. n_buffers - 1 (buffer 0: the gathered rows of X).
+
+    Layers add their ops through the methods below, each of which returns the index of its output buffer; then
+    `finish` fixes offsets and what needs a gradient.
+    """
+
+    cdef readonly list ops
+    cdef readonly list widths           # columns of each buffer
+    cdef readonly str dtype
+    cdef readonly Py_ssize_t packed_size
+    cdef readonly double work           # multiply-adds of a forward pass, a row
+    cdef readonly bint trains           # any op is trainable
+    cdef readonly bint has_python
+    cdef list needs_gradient            # by buffer
+    cdef list gradient_buffers
+    cdef object loss                    # (kind, param) or an object with call and gradient
+    cdef const fnn_kernels* k
+    cdef void** op_array
+    cdef object op_storage
+    cdef int n_ops
+    cdef list producers
+
+    def __init__(self, dtype, Py_ssize_t n_inputs):
+        self.dtype = dtype
+        self.k = kernels(DTYPES[dtype])
+        self.ops, self.widths, self.producers = [], [n_inputs], [None]
+
+    def _add(self, Op op):
+        self.ops.append(op)
+        self.widths.append(op.n_out)
+        self.producers.append(op)
+        return op.target
+
+    def dense(self, int source, Py_ssize_t n_out, int activation, double alpha, Py_ssize_t kernel_offset,
+              Py_ssize_t bias_offset, bint trainable):
+        return self._add(DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha,
+                                 kernel_offset, bias_offset, trainable))
+
+    def activation(self, int source, int activation, double alpha):
+        return self._add(ActivationOp(source, len(self.widths), self.widths[source], activation, alpha))
+
+    def dropout(self, int source, double rate, seed=None):
+        target = len(self.widths)
+        return self._add(DropoutOp(source, target, self.widths[source], rate, target, seed))
+
+    def affine(self, int source, double scale, double offset):
+        return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))
+
+    def python(self, int source, Py_ssize_t n_out, layer, Py_ssize_t offset, Py_ssize_t size, bint trainable):
+        self.has_python = True
+        return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, offset, size,
+                                  trainable))
+
+    def finish(self, bint training, loss=None):
+        """Fix the program. `loss`: (kind, param), or an object with ``call`` and ``gradient``."""
+        cdef Op op
+        cdef DenseOp dense
+        cdef Py_ssize_t packed = 0
+        self.loss = loss
+        self.n_outputs_check()
+        needs = [False] * len(self.widths)
+        for op in self.ops:
+            op.wants_dx = training and needs[op.source]
+            needs[op.target] = training and (needs[op.source] or op.trainable)
+            self.trains = self.trains or op.trainable
+        self.needs_gradient = list(needs)
+        for op in self.ops:
+            if not isinstance(op, DenseOp):
+                continue
+            dense = op
+            self.work += <double>dense.n_in * dense.n_out
+            dense.wp_offset = packed
+            packed += self.k.packed_size(dense.n_in, dense.n_out)
+            dense.wt_offset = -1
+            if dense.wants_dx:
+                dense.wt_offset = packed
+                packed += self.k.packed_size(dense.n_out, dense.n_in)
+            if training and LAST_FROM_OUTPUT_C < dense.activation <= LAST_ELEMENTWISE_C and needs[dense.target]:
+                dense.saved = len(self.widths)
+                self.widths.append(dense.n_out)
+                self.needs_gradient.append(False)
+            below = self.producers[dense.source]
+            if dense.wants_dx and isinstance(below, DenseOp):
+                dense.join_below(below)
+        self.packed_size = packed
+        self.n_ops = len(self.ops)
+        self.op_storage = np.array([id(o) for o in self.ops] or [0], dtype=np.uintp)
+        self.op_array = <void**><size_t>self.op_storage.ctypes.data
+
+    def n_outputs_check(self):
+        if not self.ops:
+            raise ValueError("a model needs at least one layer that computes something; received none")
+
+    @property
+    def n_inputs(self):
+        return self.widths[0]
+
+    @property
+    def n_outputs(self):
+        return (<Op>self.ops[len(self.ops) - 1]).n_out
+
+    def threads(self, int n_threads, double rows, double passes):
+        """How many of `n_threads` a batch of `rows` deserves; `passes` is 1 forward only, 3 with gradients."""
+        if self.has_python:
+            return n_threads
+        return max(1, min(n_threads, int(self.work * rows * passes / WORK_PER_THREAD)))
+
+
+cdef class Workspace:
+    """All the memory a program works in, for batches of at most `max_rows` rows."""
+
+    cdef readonly Program program
+    cdef readonly Py_ssize_t max_rows
+    cdef bint training
+    cdef object arrays                  # whatever the pointers below point into
+    cdef object _param, _grad, _slots
+    cdef Run run
+    cdef double* row_loss
+    cdef char* scratch                  # n_threads parts of scratch_bytes
+    cdef Py_ssize_t scratch_bytes
+    cdef int scratch_threads
+
+    def __init__(self, Program program, param, Py_ssize_t max_rows, bint training, grad=None, slots=()):
+        """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype."""
+        cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b, total = 0
+        self.program, self.max_rows, self.training = program, max_rows, training
+        self._param, self._grad, self._slots = param, grad, tuple(slots)
+        strides = np.array([row_stride(width, itemsize) for width in program.widths], dtype=np.intp)
+        # A panel is read whole: up to NR columns past a row's end, hence the slack behind every buffer.
+        slack = ALIGNMENT * 4
+        sizes = [int(max_rows) * int(ld) * int(itemsize) + slack for ld in strides]
+        wanted = sum(sizes) + sum(s for s, needed in zip(sizes, program.needs_gradient) if needed)
+        if wanted > 1 << 62:
+            raise ValueError(f"a batch of {max_rows} rows needs {wanted} bytes, more than can be addressed")
+        arena = aligned_zeros(wanted, np.uint8)
+        pointers = np.zeros(2 * buffers, dtype=np.uintp)
+        start = arena.ctypes.data
+        for b in range(buffers):
+            pointers[b] = start
+            start += sizes[b]
+        for b in range(buffers):
+            if program.needs_gradient[b]:
+                pointers[buffers + b] = start
+                start += sizes[b]
+        packed = aligned_zeros(program.packed_size, program.dtype)
+        row_loss = np.zeros(max_rows, dtype=np.float64)
+        self.arrays = [strides, arena, pointers, packed, row_loss]
+        self.run.k = program.k
+        self.run.ld = <Py_ssize_t*><size_t>strides.ctypes.data
+        self.run.y = <char**><size_t>pointers.ctypes.data
+        self.run.dy = self.run.y + buffers
+        self.run.packed = <char*><size_t>packed.ctypes.data
+        self.run.param = <char*><size_t>param.ctypes.data
+        self.run.grad = NULL if grad is None else <char*><size_t>grad.ctypes.data
+        for b, slot in enumerate(self._slots):
+            self.run.slot[b] = <char*><size_t>slot.ctypes.data
+        self.row_loss = <double*><size_t>row_loss.ctypes.data
+        self.scratch_bytes = ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT
+
+    cdef void reserve_scratch(self, int n_threads):
+        if n_threads > self.scratch_threads:
+            scratch = aligned_zeros(n_threads * self.scratch_bytes, np.uint8)
+            self.arrays.append(scratch)
+            self.scratch = <char*><size_t>scratch.ctypes.data
+            self.scratch_threads = n_threads
+
+
+cdef class Data:
+    """X, and for training and evaluation y and weights, as the loops read them. Checked by the caller.
+
+    x : ndarray (n, n_inputs), any strides and any dtype of `SOURCES`
+    labels : int32 (n,) or None
+    targets : (n, n_outputs) contiguous, the program's dtype, or None
+    weight : float64 (n,) or None
+    """
+
+    cdef readonly Py_ssize_t n
+    cdef object keep
+    cdef int source
+    cdef const char* x
+    cdef Py_ssize_t row_stride, col_stride
+    cdef const int32_t* labels
+    cdef const char* targets
+    cdef const double* weight
+
+    def __init__(self, x, labels=None, targets=None, weight=None):
+        self.keep = (x, labels, targets, weight)
+        self.n = x.shape[0]
+        self.source = SOURCES[x.dtype.str[1:]]
+        self.x = <const char*><size_t>x.ctypes.data
+        self.row_stride, self.col_stride = x.strides
+        if labels is not None:
+            self.labels = <const int32_t*><size_t>labels.ctypes.data
+        if targets is not None:
+            self.targets = <const char*><size_t>targets.ctypes.data
+        if weight is not None:
+            self.weight = <const double*><size_t>weight.ctypes.data
+
+
+cdef class Optimizer:
+    """What the loops need of an optimizer: its kind, its numbers, and what it remembers between steps."""
+
+    cdef int kind
+    cdef object hyper_array
+    cdef const double* hyper
+    cdef double weight_decay
+    cdef readonly object memory         # float64 (2,): Nadam's running product
+    cdef readonly object slots          # flat blocks
+    cdef public uint64_t step           # steps done
+
+    def __init__(self, kind, hyper, double weight_decay, slots):
+        self.kind = OPTIMIZERS[kind]
+        self.set_hyper(hyper, weight_decay)
+        self.memory = np.ones(2)
+        self.slots = tuple(slots)
+
+    def set_hyper(self, hyper, double weight_decay):
+        self.hyper_array = np.array(tuple(hyper) + (0.0,), dtype=np.float64)
+        self.hyper = <const double*><size_t>self.hyper_array.ctypes.data
+        self.weight_decay = weight_decay
+
+
+cdef struct Metric:
+    int kind
+    bint sparse
+    double param
+    double* state
+
+
+cdef struct Loop:
+    # What the loops below share with their threads.
+    Py_ssize_t n, batch, first, n_batches
+    const int64_t* index
+    double learning_rate            # or, where not NULL, one for each step
+    const double* learning_rates
+    double* memory
+    const double* hyper
+    double weight_decay
+    int loss_kind
+    double loss_param
+    int n_metrics
+    Metric metrics[16]
+    int mode                        # UnitMode, or -1: no gradient
+    double loss_sum
+    Py_ssize_t batches_done
+    int nonfinite
+    double next_tick
+    int n_groups, n_lanes, n_threads
+    fnn_barrier* everyone
+    char* out
+    Py_ssize_t* unit_starts         # [n_threads + 1] over all units of all ops
+
+
+cdef void grid(int n_threads, Py_ssize_t rows, Py_ssize_t packed_bytes, int* n_groups, int* n_lanes) noexcept nogil:
+    """Groups x lanes for a batch: row groups, as long as each has 16 rows (a tile's height) and the kernels fit
+    near each core; columns for the rest."""
+    cdef Py_ssize_t most = max(1, rows // 16)
+    if packed_bytes > KERNEL_BYTES_PER_CORE:
+        most = max(1, rows // 256)
+    cdef int groups = <int>min(n_threads, most)
+    while n_threads % groups:
+        groups -= 1
+    n_groups[0] = groups
+    n_lanes[0] = n_threads // groups
+
+
+cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noexcept nogil:
+    share.thread = fnn_thread_num()
+    share.n_threads = fnn_num_threads()
+    # OpenMP may give fewer threads than asked for.
+    share.n_groups = loop.n_groups if share.n_threads == loop.n_threads else share.n_threads
+    share.n_lanes = share.n_threads // share.n_groups
+    share.group, share.lane = share.thread // share.n_lanes, share.thread % share.n_lanes
+    share.spins = spins
+    share.everyone = loop.everyone
+    share.team = &teams[share.group]
+
+
+cdef inline void set_rows(Share* share, Py_ssize_t rows) noexcept nogil:
+    share.rows = rows
+    share.row0 = rows * share.group // share.n_groups
+    share.row1 = rows * (share.group + 1) // share.n_groups
+
+
+cdef inline void meet(Share* share) noexcept nogil:
+    fnn_barrier_wait(share.everyone, share.n_threads, share.spins)
+
+
+cdef inline void meet_team(Share* share) noexcept nogil:
+    fnn_barrier_wait(share.team, share.n_lanes, share.spins)
+
+
+cdef class Runner:
+    """Runs a program in a workspace. One call of a method is one parallel region."""
+
+    cdef readonly Workspace work
+    cdef Program program
+    cdef Loop loop
+    cdef object tick                # called with (batches done, sum of losses) about every TICK seconds, or None
+    cdef object python_loss
+    cdef object metric_states
+    cdef object barriers            # memory of the teams' barriers
+    cdef fnn_barrier* teams
+    cdef object unit_table
+    cdef dict unit_tables           # by number of threads
+    cdef int spins
+    cdef Data data
+    cdef bint look_between_ops
+
+    def __init__(self, Workspace work):
+        self.work, self.program, self.unit_tables = work, work.program, {}
+
+    # ---- preparation -------------------------------------------------------------------------------------
+
+    cdef int prepare(self, int n_threads, Data data, tick, Py_ssize_t batch) except -1:
+        cdef Loop* loop = &self.loop
+        memset(loop, 0, sizeof(Loop))
+        n_threads = team_size(n_threads)
+        self.data, self.tick = data, tick
+        loop.n, loop.batch = data.n, batch
+        loop.n_batches = (data.n + batch - 1) // batch
+        loop.n_threads = n_threads
+        grid(n_threads, batch, self.program.packed_size * self.program.k.itemsize, &loop.n_groups, &loop.n_lanes)
+        loop.next_tick = fnn_clock() + TICK
+        self.work.run.stop = 0
+        # Two cache lines a team: spinning on one must not slow another.
+        self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64, dtype=np.uint8)
+        self.teams = <fnn_barrier*><size_t>(self.barriers.ctypes.data + (-self.barriers.ctypes.data) % 64)
+        loop.everyone = &self.teams[n_threads]
+        self.spins = 1000 if n_threads <= default_num_threads() else 10
+        self.look_between_ops = self.program.work * batch > LONG_STEP
+        return n_threads
+
+    cdef int set_loss(self, metrics) except -1:
+        cdef Loop* loop = &self.loop
+        cdef int i
+        loss = self.program.loss
+        if isinstance(loss, tuple):
+            loop.loss_kind, loop.loss_param = LOSSES[loss[0]], loss[1]
+            self.python_loss = None
+        else:
+            loop.loss_kind = -1
+            self.python_loss = loss
+        if len(metrics) > 16:
+            raise ValueError(f"at most 16 metrics are allowed; received {len(metrics)}")
+        loop.n_metrics = len(metrics)
+        self.metric_states = []
+        for i, (kind, param, sparse, state) in enumerate(metrics):
+            loop.metrics[i].kind, loop.metrics[i].param, loop.metrics[i].sparse = METRICS[kind], param, sparse
+            loop.metrics[i].state = <double*><size_t>state.ctypes.data
+            self.metric_states.append(state)
+
+    cdef int set_units(self, int n_threads) except -1:
+        """Contiguous runs of units of about equal cost, one run a thread."""
+        cdef Op op
+        cdef Py_ssize_t u
+        self.unit_table = self.unit_tables.get(n_threads)
+        if self.unit_table is not None:
+            self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_table.ctypes.data
+            return 0
+        costs = [op.unit_cost(u) for op in self.program.ops if op.trainable for u in range(op.n_units())]
+        ends = np.cumsum(costs, dtype=np.float64)
+        total = sum(costs)
+        goals = total * np.arange(1, n_threads) / n_threads
+        middles = ends - np.array(costs, dtype=np.float64) / 2
+        cuts = np.searchsorted(middles, goals)
+        self.unit_table = np.concatenate([[0], cuts, [len(costs)]]).astype(np.intp)
+        self.unit_tables[n_threads] = self.unit_table
+        self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_table.ctypes.data
+
+    # ---- one thread's work ----------------------------------------------------------------------------------
+
+    cdef void gather(self, Share* share, Py_ssize_t start, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Rows r0 .. r1 of the batch that starts at `start`, into buffer 0."""
+        cdef Run* run = &self.work.run
+        cdef Py_ssize_t first = start + r0
+        run.k.gather(self.data.source, r1 - r0, <Py_ssize_t>(<Op>self.program.op_array[0]).n_in,
+                     self.data.x + (0 if self.loop.index != NULL else first * self.data.row_stride), self.data.row_stride, self.data.col_stride,
+                     self.loop.index + first if self.loop.index != NULL else NULL,
+                     at(run.y[0], r0, run.ld[0], 0, run.k.itemsize), run.ld[0])
+
+    cdef void forward(self, Share* share) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef int i
+        for i in range(self.program.n_ops):
+            self.run_op(i, share, 0)
+
+    cdef void run_op(self, int i, Share* share, int stage) noexcept nogil:
+        """Stage 0: forward, 1: local gradient, 2: backward; and the meeting that the stage needs after it."""
+        cdef Run* run = &self.work.run
+        cdef void* op = self.program.op_array[i]
+        if (<Op>op).whole_batch:
+            meet(share)
+            if share.thread == 0 and not run.stop:
+                call_stage(op, run, share, stage)
+            meet(share)
+            return
+        if not run.stop:
+            call_stage(op, run, share, stage)
+        meet_team(share)
+        if share.thread == 0 and self.look_between_ops:
+            self.look(share)
+
+    cdef void backward(self, Share* share) noexcept nogil:
+        cdef void* op
+        cdef int i
+        for i in range(self.program.n_ops - 1, -1, -1):
+            op = self.program.op_array[i]
+            if self.work.run.dy[(<Op>op).target] == NULL:
+                return
+            if (<Op>op).has_local_gradient:
+                self.run_op(i, share, 1)
+            if (<Op>op).wants_dx or (<Op>op).whole_batch:
+                self.run_op(i, share, 2)
+
+    cdef void loss(self, Share* share, Py_ssize_t start, bint with_grad) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef Loop* loop = &self.loop
+        cdef fnn_loss args
+        cdef Py_ssize_t r0, r1, r
+        cdef int last = self.last_buffer(), size = run.k.itemsize
+        if loop.loss_kind < 0:
+            meet(share)
+            if share.thread == 0 and not run.stop:
+                self.call_python_loss(share, start, with_grad)
+            meet(share)
+            return
+        lane_rows(share, &r0, &r1)
+        args.rows, args.cols = r1 - r0, (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
+        args.pred, args.ldpred = at(run.y[last], r0, run.ld[last], 0, size), run.ld[last]
+        self.rows_of(start + r0, &args.index, &args.labels, &args.targets, &args.weight, args.cols * size)
+        args.param, args.scale = loop.loss_param, 1.0 / share.rows
+        args.row_loss = self.work.row_loss + r0
+        args.grad = at(run.dy[last], r0, run.ld[last], 0, size) if with_grad else NULL
+        args.ldgrad = run.ld[last]
+        run.k.loss(loop.loss_kind, &args)
+        for r in range(r0, r1):
+            if not isfinite(self.work.row_loss[r]):
+                loop.nonfinite = 1
+        if with_grad and loop.nonfinite:
+            run.stop = 1        # before the update; evaluation reports the loss and goes on
+        meet_team(share)
+
+    cdef void rows_of(self, Py_ssize_t first, const int64_t** index, const int32_t** labels, const void** targets,
+                      const double** weight, Py_ssize_t target_bytes) noexcept nogil:
+        """Where rows [first, ...) of the epoch find their labels: through the index, or shifted pointers."""
+        index[0] = self.loop.index + first if self.loop.index != NULL else NULL
+        cdef Py_ssize_t shift = 0 if self.loop.index != NULL else first
+        labels[0] = self.data.labels + shift if self.data.labels != NULL else NULL
+        targets[0] = self.data.targets + shift * target_bytes if self.data.targets != NULL else NULL
+        weight[0] = self.data.weight + shift if self.data.weight != NULL else NULL
+
+    cdef int last_buffer(self) noexcept nogil:
+        return (<Op>self.program.op_array[self.program.n_ops - 1]).target
+
+    cdef void call_python_loss(self, Share* share, Py_ssize_t start, bint with_grad) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef int last = self.last_buffer()
+        cdef Py_ssize_t cols = (<Op>self.program.op_array[self.program.n_ops - 1]).n_out, r
+        with gil:
+            try:
+                x, labels, targets, weight = self.data.keep
+                if self.loop.index != NULL:
+                    rows = np.asarray(<int64_t[:share.rows]>(self.loop.index + start))
+                else:
+                    rows = slice(start, start + share.rows)
+                y_true = labels[rows] if targets is None else targets[rows]
+                y_pred = view(run, run.y[last], run.ld[last], share.rows, cols)
+                w = np.ones(share.rows) if weight is None else weight[rows]
+                losses = checked("call", self.python_loss.call(y_true, y_pred), (share.rows,)) * w
+                for r in range(share.rows):
+                    self.work.row_loss[r] = losses[r]
+                if with_grad:
+                    grad = view(run, run.dy[last], run.ld[last], share.rows, cols)
+                    grad[...] = checked("gradient", self.python_loss.gradient(y_true, y_pred), grad.shape)
+                    grad *= (w / share.rows)[:, None]
+                if not np.isfinite(losses).all():
+                    self.loop.nonfinite = 1
+                    run.stop = run.stop or with_grad
+            except BaseException as error:
+                fail(run, error)
+
+    cdef void units(self, Share* share, UnitMode mode) noexcept nogil:
+        """The thread's units, from its first to its last, over the ops in order."""
+        cdef Run* run = &self.work.run
+        cdef Py_ssize_t begin = self.loop.unit_starts[share.thread], end = self.loop.unit_starts[share.thread + 1]
+        cdef Py_ssize_t before = 0, n, u
+        cdef void* op
+        cdef int i
+        if share.n_threads != self.loop.n_threads:          # fewer threads than asked for: the first takes all
+            begin, end = 0, self.loop.unit_starts[self.loop.n_threads] if share.thread == 0 else 0
+        for i in range(self.program.n_ops):
+            op = self.program.op_array[i]
+            if not (<Op>op).trainable:
+                continue
+            n = (<Op>op).n_units()
+            for u in range(max(0, begin - before), min(n, end - before)):
+                (<Op>op).unit(run, u, share.rows, mode, self.work.scratch + share.thread * self.work.scratch_bytes)
+            before += n
+
+    cdef void account(self, Share* share, Py_ssize_t start) noexcept nogil:
+        """The first thread adds up the batch's loss and metrics, in the order of the rows."""
+        cdef Loop* loop = &self.loop
+        cdef Run* run = &self.work.run
+        cdef fnn_metric args
+        cdef Py_ssize_t r
+        cdef int i, last = self.last_buffer()
+        cdef double total = 0.0
+        for r in range(share.rows):
+            total += self.work.row_loss[r]
+        loop.loss_sum += total
+        args.rows, args.cols = share.rows, (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
+        args.pred, args.ldpred = run.y[last], run.ld[last]
+        self.rows_of(start, &args.index, &args.labels, &args.targets, &args.weight, args.cols * run.k.itemsize)
+        args.weight = NULL      # as in Keras, sample weights belong to the loss, not to the metrics
+        for i in range(loop.n_metrics):
+            args.param, args.state = loop.metrics[i].param, loop.metrics[i].state
+            run.k.metric(loop.metrics[i].kind, &args)
+
+    cdef void look(self, Share* share) noexcept nogil:
+        """About every TICK seconds: take the GIL, let signals and the progress bar speak."""
+        cdef Loop* loop = &self.loop
+        if fnn_clock() < loop.next_tick:
+            return
+        with gil:
+            try:
+                PyErr_CheckSignals()
+                if self.tick is not None:
+                    self.tick(loop.batches_done, loop.loss_sum)
+            except BaseException as error:
+                fail(&self.work.run, error)
+        loop.next_tick = fnn_clock() + TICK
+
+    # ---- loops ----------------------------------------------------------------------------------------------
+
+    cdef void train_thread(self) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef Loop* loop = &self.loop
+        cdef Share share
+        cdef Py_ssize_t b, start, r0, r1
+        cdef int i
+        set_share(&share, loop, self.teams, self.spins)
+        set_rows(&share, 0)
+        for i in range(self.program.n_ops):
+            (<Op>self.program.op_array[i]).pack(run, &share)
+        meet(&share)
+        for b in range(loop.n_batches):
+            start = b * loop.batch
+            set_rows(&share, min(loop.batch, loop.n - start))
+            if share.thread == 0:
+                self.look(&share)
+                fnn_optimizer_scalars_of(run, loop, b)
+            lane_rows(&share, &r0, &r1)
+            self.gather(&share, start, r0, r1)
+            meet_team(&share)
+            self.forward(&share)
+            self.loss(&share, start, self.program.trains)
+            self.backward(&share)
+            meet(&share)
+            if run.stop:
+                break
+            if share.thread == 0:
+                self.account(&share, start)
+            self.units(&share, <UnitMode>loop.mode)
+            if share.thread == 0:       # before the meeting: the next step's masks depend on it
+                loop.batches_done = b + 1
+                run.step += 1
+            meet(&share)
+
+    cdef void evaluate_thread(self) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef Loop* loop = &self.loop
+        cdef Share share
+        cdef Py_ssize_t b, start, r0, r1
+        cdef int i, stop
+        set_share(&share, loop, self.teams, self.spins)
+        set_rows(&share, 0)
+        for i in range(self.program.n_ops):
+            (<Op>self.program.op_array[i]).pack(run, &share)
+        meet(&share)
+        for b in range(loop.n_batches):
+            start = b * loop.batch
+            set_rows(&share, min(loop.batch, loop.n - start))
+            if share.thread == 0:
+                self.look(&share)
+            lane_rows(&share, &r0, &r1)
+            self.gather(&share, start, r0, r1)
+            meet_team(&share)
+            self.forward(&share)
+            self.loss(&share, start, False)
+            meet(&share)
+            stop = run.stop
+            if share.thread == 0 and not stop:
+                self.account(&share, start)
+                loop.batches_done = b + 1
+            meet(&share)
+            if stop:
+                break
+
+    cdef void predict_thread(self) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef Loop* loop = &self.loop
+        cdef Share share
+        cdef Py_ssize_t b, start, r0, r1, n_out = (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
+        cdef int i, stop, last = self.last_buffer(), size = run.k.itemsize
+        cdef int source = FNN_SRC_F32 if size == 4 else FNN_SRC_F64
+        set_share(&share, loop, self.teams, self.spins)
+        set_rows(&share, 0)
+        for i in range(self.program.n_ops):
+            (<Op>self.program.op_array[i]).pack(run, &share)
+        meet(&share)
+        # Threads that never meet may leave whenever they see the stop; the others agree on it.
+        cdef bint together = self.program.has_python or share.n_lanes > 1
+        for b in range(loop.n_batches):
+            start = b * loop.batch
+            set_rows(&share, min(loop.batch, loop.n - start))
+            if share.thread == 0:
+                self.look(&share)
+            lane_rows(&share, &r0, &r1)
+            self.gather(&share, start, r0, r1)
+            meet_team(&share)
+            self.forward(&share)
+            if together:
+                meet(&share)
+            stop = run.stop
+            if not stop:
+                run.k.gather(source, r1 - r0, n_out, at(run.y[last], r0, run.ld[last], 0, size),
+                             run.ld[last] * size, size, NULL, loop.out + (start + r0) * n_out * size, n_out)
+            if together:
+                meet(&share)
+            if stop:
+                break
+
+    cdef int finish(self) except -1:
+        """After a region: raise what was caught inside."""
+        error = errors.pop(<size_t>&self.work.run, None)
+        if error is not None:
+            raise error
+
+    def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, learning_rate, uint64_t seed,
+              int n_threads, metrics=(), tick=None):
+        """One epoch. Returns (sum of row losses, batches done, whether a loss was not finite).
+
+        index : int64 (n,) order of the rows, or None
+        learning_rate : float, or float64 (n_batches,) with one for each step
+        """
+        n_threads = self.prepare(self.program.threads(n_threads, min(batch, data.n), 3.0), data, tick, batch)
+        cdef Loop* loop = &self.loop
+        cdef Run* run = &self.work.run
+        self.set_loss(metrics)
+        self.set_units(n_threads)
+        self.work.reserve_scratch(n_threads)
+        loop.index = <const int64_t*><size_t>index.ctypes.data if index is not None else NULL
+        if isinstance(learning_rate, float):
+            loop.learning_rate = learning_rate
+        else:
+            loop.learning_rates = <const double*><size_t>learning_rate.ctypes.data
+        loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
+        loop.memory = <double*><size_t>optimizer.memory.ctypes.data
+        loop.mode = GRADIENT_THEN_UPDATE
+        run.optimizer, run.step, run.seed, run.training = optimizer.kind, optimizer.step, seed, 1
+        with nogil, parallel(num_threads=n_threads):
+            self.train_thread()
+        optimizer.step = run.step
+        self.finish()
+        return loop.loss_sum, loop.batches_done, bool(loop.nonfinite)
+
+    def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
+        """Gradient of the mean loss of all rows, into the gradient block. Returns the sum of row losses."""
+        n_threads = self.prepare(self.program.threads(n_threads, data.n, 3.0), data, None, data.n)
+        cdef Loop* loop = &self.loop
+        cdef Run* run = &self.work.run
+        self.set_loss(())
+        self.set_units(n_threads)
+        self.work.reserve_scratch(n_threads)
+        loop.mode = GRADIENT
+        run.optimizer, run.step, run.seed, run.training = -1, 0, seed, training
+        with nogil, parallel(num_threads=n_threads):
+            self.train_thread()
+        self.finish()
+        return loop.loss_sum, bool(loop.nonfinite)
+
+    def evaluate(self, Data data, int n_threads, metrics=()):
+        """Returns the sum of row losses; the metrics' states are added to."""
+        n_threads = self.prepare(self.program.threads(n_threads, min(data.n, EVALUATION_ROWS), 1.0), data, None,
+                                 min(data.n, EVALUATION_ROWS))
+        self.set_loss(metrics)
+        self.work.run.training = 0
+        with nogil, parallel(num_threads=n_threads):
+            self.evaluate_thread()
+        self.finish()
+        return self.loop.loss_sum
+
+    def predict(self, Data data, out, int n_threads):
+        """Fill out (n, n_outputs), contiguous and of the program's dtype."""
+        n_threads = self.program.threads(n_threads, data.n, 1.0)
+        n_threads = self.prepare(n_threads, data, None, min(data.n, self.work.max_rows))
+        self.work.run.training = 0
+        self.loop.out = <char*><size_t>out.ctypes.data
+        with nogil, parallel(num_threads=n_threads):
+            self.predict_thread()
+        self.finish()
+        return out
+
+
+cdef inline void call_stage(void* op, Run* run, Share* share, int stage) noexcept nogil:
+    if stage == 0:
+        (<Op>op).forward(run, share)
+    elif stage == 1:
+        (<Op>op).local_gradient(run, share)
+    else:
+        (<Op>op).backward(run, share)
+
+
+cdef void fnn_optimizer_scalars_of(Run* run, Loop* loop, Py_ssize_t batch) noexcept nogil:
+    """The first thread sets the scalars of the step that begins; the others read them behind the next barrier."""
+    cdef double rate = loop.learning_rate
+    if run.optimizer < 0:
+        return
+    if loop.learning_rates != NULL:
+        rate = loop.learning_rates[batch]
+    fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1, rate, loop.memory,
+                          &run.update)
+
+
+def inference_rows(Py_ssize_t n, int n_threads):
+    """Rows of a workspace for predict on n rows."""
+    return max(1, min(n, INFERENCE_ROWS * n_threads))
+
+
+def evaluation_rows(Py_ssize_t n):
+    """Rows of a workspace for evaluate on n rows."""
+    return max(1, min(n, EVALUATION_ROWS))

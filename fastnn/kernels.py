@@ -1,0 +1,1687 @@
+"""The kernels, one call each: checked arguments in, compiled code without the GIL, arrays out.
+
+Every function takes float32 or float64 arrays (one dtype a call), allocates its result or writes it into
+``out=``, and splits its work over ``n_threads=`` threads without changing a bit of the result. Each has its
+twin of plain NumPy in :mod:`fastnn.reference`.
+
+Inputs may be read-only, and matrices may be slices of wider ones (``a[:, 2:7]``, ``a[::2]``): rows that are
+contiguous are read where they are. Anything else (Fortran order, a column stride, misaligned data) is copied
+first. Outputs and whatever is updated in place are never copied: they must be writable, of the right shape
+and dtype, and have contiguous rows. NaN and infinity in the data are not refused: they come out as arithmetic
+has it.
+
+Common to all functions:
+
+TypeError
+    An array is not float32 or float64, or of another dtype than the first one; `out` is not an ndarray; a
+    number is not a number.
+ValueError
+    A shape does not fit; an output is read-only, not contiguous, or overlaps an input other than as
+    documented; a hyperparameter is out of range; a name is unknown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn._kernels import calls
+from fastnn._kernels.dispatch import (
+    ACTIVATIONS,
+    FUNCTIONS,
+    LAST_ELEMENTWISE,
+    LOSSES,
+    OPTIMIZERS,
+    SOURCES,
+    panel_width,
+)
+from fastnn._kernels.threads import effective_n_threads
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adadelta_step",
+    "adagrad_step",
+    "adam_step",
+    "adamax_step",
+    "adamw_step",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "dense_backward",
+    "dense_forward",
+    "dropout_forward",
+    "erf",
+    "exp",
+    "expm1",
+    "gather_rows",
+    "huber",
+    "lion_step",
+    "log",
+    "log1p",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "momentum_step",
+    "nadam_step",
+    "rmsprop_step",
+    "sgd_step",
+    "sigmoid_binary_crossentropy",
+    "softmax_crossentropy",
+    "tanh",
+]
+
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+
+# A thread is worth waking for this many floating-point operations, and an element of an elementwise kernel
+# counts as ELEMENT_WORK of them: a parallel region costs 0.55 us, about what one core does of a product of 64
+# kFLOP.
+WORK_PER_THREAD = 130_000
+ELEMENT_WORK = 16
+
+
+# ------------------------------------------------------------------------------------------------- checks
+
+
+def _threads(n_threads: int | None, work: int) -> int:
+    """Threads for `work` operations: those asked for, or of the default those that are worth it."""
+    n = effective_n_threads(n_threads)
+    return n if n_threads is not None else min(n, 1 + work // WORK_PER_THREAD)
+
+
+def _floats(name: str, value: Any, like: Array | None = None) -> Array:
+    """`value` as an array of float32 or float64, of the dtype of `like` if that is given."""
+    a = np.asarray(value)
+    if a.dtype.char not in "fd" or not a.dtype.isnative:
+        raise TypeError(f"{name} must be an array of float32 or float64; received dtype {a.dtype}")
+    if like is not None and a.dtype != like.dtype:
+        raise TypeError(f"{name} must be {like.dtype} like the first argument; received {a.dtype}")
+    return a
+
+
+def _rows_contiguous(a: Array) -> bool:
+    """Whether a kernel can walk a matrix: elements of a row side by side, rows whole elements apart."""
+    rows, cols = a.shape
+    row_stride, col_stride = a.strides
+    within = cols <= 1 or col_stride == a.itemsize
+    between = rows <= 1 or (row_stride >= cols * a.itemsize and row_stride % a.itemsize == 0)
+    return a.size == 0 or (a.flags.aligned and within and between)
+
+
+def _shape_text(shape: Sequence[int | str]) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _check_shape(name: str, a: Array, shape: Sequence[int | str]) -> None:
+    """A str in `shape` stands for any length."""
+    if a.shape == shape:
+        return
+    fits = a.ndim == len(shape) and all(isinstance(want, str) or want == got
+                                        for want, got in zip(shape, a.shape, strict=True))  # fmt: skip
+    if not fits:
+        raise ValueError(f"{name} must have the shape {_shape_text(shape)}; received {_shape_text(a.shape)}")
+
+
+def _matrix(name: str, value: Any, shape: Sequence[int | str] = ("rows", "columns"),
+            like: Array | None = None) -> Array:  # fmt: skip
+    """A 2-D input with contiguous rows, copied if it has none."""
+    a = _floats(name, value, like)
+    _check_shape(name, a, shape)
+    return a if _rows_contiguous(a) else a.copy()
+
+
+def _c_contiguous(a: Array) -> bool:
+    return a.flags.c_contiguous and a.flags.aligned
+
+
+def _whole(name: str, value: Any, shape: Sequence[int | str] | None = None,
+           like: Array | None = None) -> Array:  # fmt: skip
+    """An input of any rank in C order, copied if it is not."""
+    a = _floats(name, value, like)
+    if shape is not None:
+        _check_shape(name, a, shape)
+    return a if _c_contiguous(a) else a.copy()
+
+
+def _same(a: Array, b: Array) -> bool:
+    """Whether two arrays of one shape are the same memory, element for element."""
+    return a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.strides == b.strides
+
+
+def _writable(name: str, a: Any, like: Array, shape: Sequence[int], inputs: Sequence[Array | None] = (), *,
+              in_place: Array | None = None, whole: bool = False) -> Array:  # fmt: skip
+    """An array given to be written: checked, never copied. It may be `in_place` exactly, but overlaps no
+    other input. Its rows are contiguous, or all of it if `whole`."""
+    if not isinstance(a, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray or None; received {type(a).__name__}")
+    _floats(name, a, like)
+    _check_shape(name, a, shape)
+    if not a.flags.writeable:
+        raise ValueError(f"{name} must be writable; received a read-only array")
+    if not (_rows_contiguous(a) if a.ndim == 2 and not whole else _c_contiguous(a)):
+        allowed = "C-contiguous" if whole or a.ndim != 2 else "a matrix with contiguous rows"
+        raise ValueError(f"{name} must be {allowed} and aligned; received strides {a.strides} for {a.dtype}")
+    for other in inputs:
+        if other is not None and not (other is in_place and _same(a, other)) and np.shares_memory(a, other):
+            raise ValueError(f"{name} must not overlap another argument; received arrays that share memory")
+    return a
+
+
+def _output(name: str, out: Any, like: Array, shape: Sequence[int], inputs: Sequence[Array | None] = (), *,
+            in_place: Array | None = None, whole: bool = False) -> Array:  # fmt: skip
+    """`out` checked, or a new array."""
+    if out is None:
+        return np.empty(shape, like.dtype)
+    return _writable(name, out, like, shape, inputs, in_place=in_place, whole=whole)
+
+
+def _number(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False,
+            open_high: bool = False) -> float:  # fmt: skip
+    """A finite number in [low, high], the ends excluded where they are open."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number; received {value!r}")
+    outside = not low <= value <= high or (open_low and value == low) or (open_high and value == high)
+    if outside or not math.isfinite(value):
+        ends = "(["[not open_low], ")]"[not open_high and high < math.inf]
+        raise ValueError(f"{name} must be in {ends[0]}{low:g}, {high:g}{ends[1]}; received {value!r}")
+    return float(value)
+
+
+def _integer(name: str, value: Any, low: int, high: int) -> int:
+    """An integer in [low, high)."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer; received {value!r}")
+    if not low <= value < high:
+        raise ValueError(f"{name} must be in [{low}, {high}); received {value}")
+    return int(value)
+
+
+def _activation(activation: Any, alpha: float | None) -> tuple[int, float]:
+    """Kind and parameter of an activation: a name, an instance of Activation, or None for linear."""
+    if activation is None:
+        activation = "linear"
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            close = difflib.get_close_matches(activation, ACTIVATIONS, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"unknown activation {activation!r}{hint}; allowed: {', '.join(ACTIVATIONS)}")
+        kind, default = ACTIVATIONS[activation], DEFAULT_ALPHA.get(activation, 0.0)
+    elif hasattr(activation, "kind") and hasattr(activation, "alpha"):
+        kind, default = activation.kind, activation.alpha
+    else:
+        raise TypeError(f"activation must be a name, an Activation or None; received {activation!r}")
+    # A negative slope would make the derivative ambiguous from the output, which is what is saved.
+    return kind, _number("alpha", default if alpha is None else alpha, 0)
+
+
+def _as_rows(a: Array) -> Array:
+    """Any array as a matrix whose rows run along the last axis; a matrix is left as it is."""
+    if a.ndim == 2:
+        return a
+    cols = a.shape[-1] if a.ndim else 1
+    return a.reshape(math.prod(a.shape[:-1]), cols)
+
+
+# ---------------------------------------------------------------------------------------------- functions
+
+
+def _function(name: str, x: Any, out: Any, n_threads: int | None) -> Array:
+    a = _whole("x", x)
+    out = _output("out", out, a, a.shape, (a,), in_place=a, whole=True)
+    calls.math(FUNCTIONS[name], a.reshape(-1), out.reshape(-1), _threads(n_threads, ELEMENT_WORK * a.size))
+    return out
+
+
+def exp(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``e ** x``.
+
+    Within 4 units in the last place of the exact value in float32. Infinity where the result overflows, zero
+    (or a subnormal number) where it underflows.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import exp
+    >>> exp(np.array([0.0, 1.0])).round(4)
+    array([1.    , 2.7183])
+    """
+    return _function("exp", x, out, n_threads)
+
+
+def expm1(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``e ** x - 1``, accurate for small `x` where subtracting 1 would lose every digit.
+
+    Within 4 units in the last place of the exact value in float32.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import expm1
+    >>> expm1(np.array([1e-10]))
+    array([1.e-10])
+    """
+    return _function("expm1", x, out, n_threads)
+
+
+def log(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Natural logarithm.
+
+    Within 4 units in the last place of the exact value in float32. -infinity at zero, NaN for negative `x`.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import log
+    >>> log(np.array([1.0, 10.0])).round(4)
+    array([0.    , 2.3026])
+    """
+    return _function("log", x, out, n_threads)
+
+
+def log1p(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``log(1 + x)``, accurate for small `x` where adding 1 would lose every digit.
+
+    Within 4 units in the last place of the exact value in float32. -infinity at -1, NaN below.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import log1p
+    >>> log1p(np.array([1e-10]))
+    array([1.e-10])
+    """
+    return _function("log1p", x, out, n_threads)
+
+
+def tanh(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Hyperbolic tangent, ``(e ** 2x - 1) / (e ** 2x + 1)``.
+
+    Within 4 units in the last place of the exact value in float32.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import tanh
+    >>> tanh(np.array([0.0, 0.5, 20.0])).round(4)
+    array([0.    , 0.4621, 1.    ])
+    """
+    return _function("tanh", x, out, n_threads)
+
+
+def erf(x: Any, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Error function, ``2 / sqrt(pi)`` times the integral of ``exp(-t ** 2)`` from 0 to `x`.
+
+    Within 4 units in the last place of the exact value in float32.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, any shape
+    out : ndarray, optional
+        C-contiguous, shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import erf
+    >>> erf(np.array([0.0, 0.5, 10.0])).round(4)
+    array([0.    , 0.5205, 1.    ])
+    """
+    return _function("erf", x, out, n_threads)
+
+
+# -------------------------------------------------------------------------------------------- activations
+
+
+def activation_forward(x: Any, activation: Any, *, alpha: float | None = None, out: Array | None = None,
+                       n_threads: int | None = None) -> Array:  # fmt: skip
+    """``activation(x)``, element by element; softmax and log_softmax over the last axis.
+
+    ============== =========================================================================================
+    linear         ``x``
+    relu           ``max(x, 0)``
+    leaky_relu     ``x`` where positive, ``alpha * x`` elsewhere; `alpha` 0.2
+    elu            ``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere; `alpha` 1 (Clevert et al., 2015)
+    selu           ``1.0507 * elu(x, 1.6733)`` (Klambauer et al., 2017)
+    sigmoid        ``1 / (1 + exp(-x))``
+    tanh           ``tanh(x)``
+    softplus       ``log(1 + exp(x))``
+    softsign       ``x / (1 + abs(x))``
+    hard_sigmoid   ``clip(x / 6 + 1 / 2, 0, 1)``
+    relu6          ``clip(x, 0, 6)``
+    exponential    ``exp(x)``
+    gelu           ``x * (1 + erf(x / sqrt(2))) / 2`` (Hendrycks & Gimpel, 2016)
+    gelu_tanh      ``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2``
+    silu           ``x * sigmoid(x)``
+    mish           ``x * tanh(softplus(x))`` (Misra, 2019)
+    softmax        ``exp(x) / sum(exp(x))``
+    log_softmax    ``x - log(sum(exp(x)))``
+    ============== =========================================================================================
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (..., columns)
+    activation : str, fastnn.activations.Activation or None
+        One of the names above; None is linear.
+    alpha : float, optional
+        Parameter of leaky_relu and elu, at least 0. Default: the one above, or the instance's.
+    out : ndarray, optional
+        Shape and dtype of `x`; may be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import activation_forward
+    >>> activation_forward(np.array([[-1.0, 2.0]]), "leaky_relu")
+    array([[-0.2,  2. ]])
+    """
+    kind, alpha = _activation(activation, alpha)
+    x = _floats("x", x)
+    x = _matrix("x", x) if x.ndim == 2 else _whole("x", x)
+    out = _output("out", out, x, x.shape, (x,), in_place=x)
+    if x.size:
+        calls.activation_forward(kind, alpha, _as_rows(x), _as_rows(out),
+                                 _threads(n_threads, ELEMENT_WORK * x.size))  # fmt: skip
+    return out
+
+
+def activation_backward(dy: Any, saved: Any, activation: Any, *, alpha: float | None = None,
+                        out: Array | None = None, n_threads: int | None = None) -> Array:  # fmt: skip
+    """``dy * activation'``: the gradient of an activation's input from that of its output.
+
+    The derivative is taken from the output of :func:`activation_forward`, and for gelu, gelu_tanh, silu and
+    mish from its input. At a kink it is that of the left side: 0 for relu at 0.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64, shape (..., columns)
+        Gradient of the output.
+    saved : array_like, shape and dtype of `dy`
+        Output of the activation, or its input for gelu, gelu_tanh, silu and mish.
+    activation, alpha
+        As for :func:`activation_forward`.
+    out : ndarray, optional
+        Shape and dtype of `dy`; may be `dy` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `dy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import activation_backward
+    >>> activation_backward(np.array([[3.0, 3.0]]), np.array([[0.0, 2.0]]), "relu")
+    array([[0., 3.]])
+    """
+    kind, alpha = _activation(activation, alpha)
+    dy = _floats("dy", dy)
+    dy = _matrix("dy", dy) if dy.ndim == 2 else _whole("dy", dy)
+    saved = _matrix("saved", saved, dy.shape, dy) if dy.ndim == 2 else _whole("saved", saved, dy.shape, dy)
+    out = _output("out", out, dy, dy.shape, (dy, saved), in_place=dy)
+    if dy.size:
+        calls.activation_backward(kind, alpha, _as_rows(dy), _as_rows(saved), _as_rows(out),
+                                  _threads(n_threads, ELEMENT_WORK * dy.size))  # fmt: skip
+    return out
+
+
+# -------------------------------------------------------------------------------------------- dense layer
+
+
+def dense_forward(x: Any, kernel: Any, bias: Any = None, activation: Any = None, out: Array | None = None,
+                  n_threads: int | None = None, *, z: Array | None = None,
+                  alpha: float | None = None) -> Array:  # fmt: skip
+    """A dense layer in one pass: ``activation(x @ kernel + bias)``.
+
+    A row of the result depends on its own row of `x` only, bit for bit: not on the batch around it.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (rows, n_in)
+    kernel : array_like, shape (n_in, n_out)
+    bias : array_like, shape (n_out,), optional
+    activation, alpha
+        As for :func:`activation_forward`. Default: linear.
+    out : ndarray, shape (rows, n_out), optional
+        Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+    z : ndarray, shape (rows, n_out), optional
+        Receives ``x @ kernel + bias``, which :func:`dense_backward` needs for gelu, gelu_tanh, silu and mish.
+
+    Returns
+    -------
+    ndarray, shape (rows, n_out)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import dense_forward
+    >>> dense_forward(np.array([[1.0, 2.0]]), np.eye(2), np.array([1.0, -3.0]), "relu")
+    array([[2., 0.]])
+    """
+    kind, alpha = _activation(activation, alpha)
+    x = _matrix("x", x, ("rows", "n_in"))
+    kernel = _whole("kernel", kernel, (x.shape[1], "n_out"), x)
+    n_out = kernel.shape[1]
+    if bias is not None:
+        bias = _whole("bias", bias, (n_out,), x)
+    shape = (x.shape[0], n_out)
+    out = _output("out", out, x, shape, (x, kernel, bias))
+    if z is not None:
+        _writable("z", z, x, shape, (x, kernel, bias, out))
+    if out.size == 0:
+        return out
+
+    threads = _threads(n_threads, 2 * x.shape[0] * kernel.size)
+    packed = np.empty(calls.packed_size(x.itemsize, *kernel.shape), x.dtype)
+    calls.pack(kernel, packed, None, threads)
+    if kind <= LAST_ELEMENTWISE:
+        calls.dense_forward(x, packed, bias, kind, alpha, z, out, threads)
+    else:
+        before = out if z is None else z
+        calls.dense_forward(x, packed, bias, ACTIVATIONS["linear"], 0.0, None, before, threads)
+        calls.activation_forward(kind, alpha, before, out, threads)
+    return out
+
+
+def _padded(rows: int, cols: int, like: Array) -> Array:
+    """A (rows, cols) matrix whose rows may be read, as zeros, up to a whole panel of columns."""
+    width = panel_width(like.dtype.name)
+    padded = np.empty((rows, -(-cols // width) * width), like.dtype)
+    padded[:, cols:] = 0
+    return padded[:, :cols]
+
+
+def dense_backward(dy: Any, x: Any, kernel: Any, saved: Any = None, activation: Any = None, *,
+                   alpha: float | None = None, need_dx: bool = True,
+                   out: tuple[Array | None, Array | None, Array | None] | None = None,
+                   n_threads: int | None = None) -> tuple[Array | None, Array, Array]:  # fmt: skip
+    """Gradients of a dense layer's input, kernel and bias from that of its output.
+
+    With ``dz = dy * activation'``: ``dx = dz @ kernel.T``, ``dkernel = x.T @ dz``, ``dbias =
+    dz.sum(axis=0)``.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64, shape (rows, n_out)
+        Gradient of the output.
+    x : array_like, shape (rows, n_in)
+        The input that :func:`dense_forward` was given.
+    kernel : array_like, shape (n_in, n_out)
+    saved : array_like, shape (rows, n_out)
+        What :func:`activation_backward` takes the derivative from: the output, or `z` for gelu, gelu_tanh,
+        silu and mish. May be left out for linear.
+    activation, alpha
+        As for :func:`activation_forward`. Default: linear.
+    need_dx : bool, default True
+        Whether to compute `dx`: the first layer of a network has no use for it.
+    out : tuple (dx, dkernel, dbias) of ndarray or None, optional
+        Arrays to write into. Default: new ones.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    dx : ndarray, shape (rows, n_in), or None
+    dkernel : ndarray, shape (n_in, n_out)
+    dbias : ndarray, shape (n_out,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists; if `saved` is missing for an activation other than linear.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import dense_backward
+    >>> dx, dkernel, dbias = dense_backward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.eye(2))
+    >>> dkernel
+    array([[3., 6.],
+           [4., 8.]])
+    """
+    kind, alpha = _activation(activation, alpha)
+    linear = kind == ACTIVATIONS["linear"]
+    dy = _matrix("dy", dy, ("rows", "n_out"))
+    rows, n_out = dy.shape
+    x = _matrix("x", x, (rows, "n_in"), dy)
+    n_in = x.shape[1]
+    kernel = _whole("kernel", kernel, (n_in, n_out), dy)
+    if saved is not None:
+        saved = _matrix("saved", saved, (rows, n_out), dy)
+    elif not linear:
+        raise ValueError(f"saved must be given for activation {activation!r}; received None")
+    if out is not None and (not isinstance(out, tuple) or len(out) != 3):
+        raise TypeError(f"out must be a tuple (dx, dkernel, dbias) of arrays or None; received {out!r}")
+    inputs = (dy, x, kernel, saved)
+    dx, dkernel, dbias = out or (None, None, None)
+    dx = _output("out[0]", dx, dy, (rows, n_in), inputs) if need_dx else None
+    dkernel = _output("out[1]", dkernel, dy, (n_in, n_out), (*inputs, dx))
+    dbias = _output("out[2]", dbias, dy, (n_out,), (*inputs, dx, dkernel))
+    threads = _threads(n_threads, 4 * rows * kernel.size)
+
+    dz = _padded(rows, n_out, dy)
+    if linear:
+        dz[...] = dy
+    elif dz.size:
+        calls.activation_backward(kind, alpha, dy, saved, dz, threads)
+    calls.dense_kernel_grad(x, dz, dkernel, dbias, threads)
+    if dx is not None:
+        forward = np.empty(calls.packed_size(dy.itemsize, n_in, n_out), dy.dtype)
+        transposed = np.empty(calls.packed_size(dy.itemsize, n_out, n_in), dy.dtype)
+        calls.pack(kernel, forward, transposed, threads)
+        calls.dense_input_grad(dz, transposed, dx, threads)
+    return dx, dkernel, dbias
+
+
+# ------------------------------------------------------------------------------------------------- losses
+
+
+def _smoothing(label_smoothing: float) -> float:
+    return _number("label_smoothing", label_smoothing, 0, 1)
+
+
+def _labels(target: Any, rows: int, classes: int) -> Array:
+    labels = np.asarray(target)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers; received dtype {labels.dtype}")
+    _check_shape("labels", labels, (rows,))
+    if rows and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"labels must be in [0, {classes}); received [{labels.min()}, {labels.max()}]")
+    return np.ascontiguousarray(labels, dtype=np.int32)
+
+
+def _weights(sample_weight: Any, rows: int) -> Array | None:
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiu":
+        raise TypeError(f"sample_weight must be real numbers; received dtype {weights.dtype}")
+    _check_shape("sample_weight", weights, (rows,))
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("sample_weight must be finite and not negative; received other values")
+    return np.ascontiguousarray(weights, dtype=np.float64)
+
+
+def _loss(name: str, pred: Any, target: Any, sample_weight: Any, param: float, grad: Any,
+          n_threads: int | None, *, on_logits: bool = False) -> tuple[Array, Array]:  # fmt: skip
+    """Row losses and gradient. A name with a "_sparse" sibling takes labels (1-D) as well as target rows."""
+    pred = _matrix("pred", pred, ("rows", "columns"))
+    rows, cols = pred.shape
+    if cols == 0:
+        raise ValueError(f"pred must have at least one column; received the shape {pred.shape}")
+    labels = targets = None
+    if f"{name}_sparse" in LOSSES and np.ndim(target) == 1:
+        name, labels = f"{name}_sparse", _labels(target, rows, cols)
+    else:
+        targets = _whole("target", target, (rows, cols), pred)
+    weights = _weights(sample_weight, rows)
+    grad = _output("grad", grad, pred, (rows, cols), (pred, targets, weights))
+    row_loss = np.empty(rows)
+    scratch = pred.copy() if on_logits else pred  # these kernels leave probabilities where the logits were
+    if rows:
+        calls.loss(LOSSES[name], param, scratch, labels, targets, weights, row_loss, grad,
+                   _threads(n_threads, ELEMENT_WORK * pred.size))  # fmt: skip
+    return row_loss, grad
+
+
+def softmax_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
+                         label_smoothing: float = 0.0, grad: Array | None = None,
+                         n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Cross-entropy of softmax outputs, from logits: ``-sum(t * log_softmax(pred))`` for each row.
+
+    The gradient is ``sum(t) * softmax(pred) - t``. Stable for any finite logits.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Logits.
+    target : array_like of integers, shape (rows,), or of the dtype of `pred`, shape (rows, columns)
+        Labels in [0, columns), or rows of probabilities.
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    label_smoothing : float, default 0
+        In [0, 1]. How much of a target is spread evenly over the classes.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists; if labels are not integers in [0, columns).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import softmax_crossentropy
+    >>> row_losses, grad = softmax_crossentropy(np.zeros((1, 2)), np.array([0]))
+    >>> row_losses.round(4), grad.round(4)
+    (array([0.6931]), array([[-0.5,  0.5]]))
+    """
+    smoothing = _smoothing(label_smoothing)
+    return _loss("softmax_ce", pred, target, sample_weight, smoothing, grad, n_threads, on_logits=True)
+
+
+def sigmoid_binary_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
+                                label_smoothing: float = 0.0, grad: Array | None = None,
+                                n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Cross-entropy of independent yes-or-no outputs, from logits.
+
+    The mean over each row of ``max(z, 0) - z * t + log(1 + exp(-abs(z)))``; the gradient is ``(sigmoid(z) -
+    t) / columns``. Stable for any finite logits.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Logits.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+        In [0, 1].
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    label_smoothing : float, default 0
+        In [0, 1]. How much of a target is spread evenly over the two outcomes.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import sigmoid_binary_crossentropy
+    >>> row_losses, grad = sigmoid_binary_crossentropy(np.zeros((1, 1)), np.ones((1, 1)))
+    >>> row_losses.round(4), grad.round(4)
+    (array([0.6931]), array([[-0.5]]))
+    """
+    smoothing = _smoothing(label_smoothing)
+    return _loss("sigmoid_bce", pred, target, sample_weight, smoothing, grad, n_threads, on_logits=True)
+
+
+def categorical_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
+                             label_smoothing: float = 0.0, grad: Array | None = None,
+                             n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Cross-entropy of probabilities: ``-sum(t * log(q))`` for each row, ``q = clip(pred / sum(pred))``.
+
+    Probabilities are divided by their row's sum and clipped to [1e-7, 1 - 1e-7], as Keras does; no gradient
+    flows through a clipped one. From logits, :func:`softmax_crossentropy` is more accurate.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Probabilities.
+    target : array_like of integers, shape (rows,), or of the dtype of `pred`, shape (rows, columns)
+        Labels in [0, columns), or rows of probabilities.
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    label_smoothing : float, default 0
+        In [0, 1]. How much of a target is spread evenly over the classes.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists; if labels are not integers in [0, columns).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import categorical_crossentropy
+    >>> row_losses, grad = categorical_crossentropy(np.array([[0.5, 0.5]]), np.array([0]))
+    >>> row_losses.round(4), grad.round(4)
+    (array([0.6931]), array([[-1.,  1.]]))
+    """
+    return _loss("ce", pred, target, sample_weight, _smoothing(label_smoothing), grad, n_threads)
+
+
+def binary_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
+                        label_smoothing: float = 0.0, grad: Array | None = None,
+                        n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Cross-entropy of yes-or-no probabilities: row means of ``-t * log(p) - (1 - t) * log(1 - p)``.
+
+    Probabilities are clipped to [1e-7, 1 - 1e-7], as Keras does; no gradient flows through a clipped one.
+    From logits, :func:`sigmoid_binary_crossentropy` is more accurate.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Probabilities.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+        In [0, 1].
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    label_smoothing : float, default 0
+        In [0, 1]. How much of a target is spread evenly over the two outcomes.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import binary_crossentropy
+    >>> row_losses, grad = binary_crossentropy(np.array([[0.5]]), np.array([[1.0]]))
+    >>> row_losses.round(4), grad.round(4)
+    (array([0.6931]), array([[-2.]]))
+    """
+    return _loss("bce", pred, target, sample_weight, _smoothing(label_smoothing), grad, n_threads)
+
+
+def mean_squared_error(pred: Any, target: Any, sample_weight: Any = None, *,
+                       grad: Array | None = None,
+                       n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Row means of ``(pred - target) ** 2``.
+
+    The gradient is ``2 * (pred - target) / columns``.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Outputs.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import mean_squared_error
+    >>> row_losses, grad = mean_squared_error(np.array([[1.0, 3.0]]), np.zeros((1, 2)))
+    >>> row_losses.round(4), grad.round(4)
+    (array([5.]), array([[1., 3.]]))
+    """
+    return _loss("mse", pred, target, sample_weight, 0.0, grad, n_threads)
+
+
+def mean_absolute_error(pred: Any, target: Any, sample_weight: Any = None, *,
+                        grad: Array | None = None,
+                        n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Row means of ``abs(pred - target)``.
+
+    The gradient is ``sign(pred - target) / columns``, zero where they are equal.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Outputs.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import mean_absolute_error
+    >>> row_losses, grad = mean_absolute_error(np.array([[1.0, -3.0]]), np.zeros((1, 2)))
+    >>> row_losses.round(4), grad.round(4)
+    (array([2.]), array([[ 0.5, -0.5]]))
+    """
+    return _loss("mae", pred, target, sample_weight, 0.0, grad, n_threads)
+
+
+def huber(pred: Any, target: Any, sample_weight: Any = None, *,
+          delta: float = 1.0, grad: Array | None = None,
+          n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Huber's loss (1964): squared for small errors, linear for large ones.
+
+    The mean over each row of ``0.5 * e ** 2`` where ``abs(e) <= delta`` and ``delta * abs(e) - 0.5 * delta **
+    2`` beyond, ``e = pred - target``; the gradient is ``clip(e, -delta, delta) / columns``.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Outputs.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    delta : float, default 1
+        Error, above 0, from which the loss grows linearly.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import huber
+    >>> row_losses, grad = huber(np.array([[1.0, -3.0]]), np.zeros((1, 2)))
+    >>> row_losses.round(4), grad.round(4)
+    (array([1.5]), array([[ 0.5, -0.5]]))
+    """
+    delta = _number("delta", delta, 0, open_low=True)
+    return _loss("huber", pred, target, sample_weight, delta, grad, n_threads)
+
+
+# --------------------------------------------------------------------------------------------- optimizers
+
+
+def _rate(name: str, value: float) -> float:
+    """A decay rate of an average."""
+    return _number(name, value, 0, 1, open_high=True)
+
+
+def _betas(beta_1: float, beta_2: float) -> tuple[float, float]:
+    return _rate("beta_1", beta_1), _rate("beta_2", beta_2)
+
+
+def _epsilon(epsilon: float) -> float:
+    return _number("epsilon", epsilon, 0)
+
+
+def _step(kind: str, param: Any, grad: Any, slots: dict[str, Any], hyper: tuple[float, ...],
+          learning_rate: float, weight_decay: float | None, n_threads: int | None,
+          step: Any = 1, memory: float = 1.0) -> float:  # fmt: skip
+    """One step of optimizer `kind` in place; `slots` in the order the kernel has them. Returns its memory."""
+    learning_rate = _number("learning_rate", learning_rate, 0)
+    decay = 0.0 if weight_decay is None else _number("weight_decay", weight_decay, 0)
+    step = _integer("step", step, 1, 2**63)
+    like = _floats("param", param)
+    param = _writable("param", param, like, like.shape, whole=True)
+    grad = _whole("grad", grad, param.shape, param)
+    taken = [param, grad]
+    _writable("param", param, param, param.shape, (grad,), whole=True)
+    for name, slot in slots.items():
+        taken.append(_writable(name, slot, param, param.shape, taken, whole=True))
+    flat = [a.reshape(-1) for a in taken]
+    threads = _threads(n_threads, ELEMENT_WORK * param.size)
+    return calls.update(OPTIMIZERS[kind], flat[0], flat[1], tuple(flat[2:]), hyper, learning_rate, decay,
+                        step, memory, threads)  # fmt: skip
+
+
+def sgd_step(param: Any, grad: Any, *, learning_rate: float = 0.01, weight_decay: float | None = None,
+             n_threads: int | None = None) -> None:  # fmt: skip
+    """Gradient descent: ``param -= learning_rate * grad``, in place.
+
+    The rule of Keras' SGD without momentum.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    learning_rate : float, default 0.01
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import sgd_step
+    >>> param = np.ones(2, dtype=np.float32)
+    >>> sgd_step(param, np.array([1.0, -1.0], dtype=np.float32), learning_rate=0.5)
+    >>> param
+    array([0.5, 1.5], dtype=float32)
+    """
+    _step("sgd", param, grad, {}, (), learning_rate, weight_decay, n_threads)
+
+
+def momentum_step(param: Any, grad: Any, velocity: Any, *, learning_rate: float = 0.01, momentum: float = 0.9,
+                  nesterov: bool = False, weight_decay: float | None = None,
+                  n_threads: int | None = None) -> None:  # fmt: skip
+    """Gradient descent with momentum (Polyak, 1964) or Nesterov's (Sutskever et al., 2013), in place.
+
+    ``velocity = momentum * velocity - learning_rate * grad``, then ``param += velocity``, or for Nesterov
+    ``param += momentum * velocity - learning_rate * grad``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    velocity : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    learning_rate : float, default 0.01
+    momentum : float, default 0.9
+        In [0, 1].
+    nesterov : bool, default False
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import momentum_step
+    >>> param, velocity = np.ones(1), np.zeros(1)
+    >>> momentum_step(param, np.ones(1), velocity, learning_rate=0.5)
+    >>> param, velocity
+    (array([0.5]), array([-0.5]))
+    """
+    kind = "nesterov" if nesterov else "momentum"
+    hyper = (_number("momentum", momentum, 0, 1),)
+    _step(kind, param, grad, {"velocity": velocity}, hyper, learning_rate, weight_decay, n_threads)
+
+
+def rmsprop_step(param: Any, grad: Any, velocity: Any, momentum_buffer: Any = None, average: Any = None, *,
+                 learning_rate: float = 0.001, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
+                 weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """RMSprop (Hinton, 2012), centered (Graves, 2013) if `average` is given, in place.
+
+    ``velocity = rho * velocity + (1 - rho) * grad ** 2``, ``average = rho * average + (1 - rho) * grad``, and
+    ``increment = learning_rate * grad / sqrt(velocity - average ** 2 + epsilon)``, the difference held at
+    zero where it rounds below; ``momentum_buffer = momentum * momentum_buffer + increment`` is subtracted
+    where it is given.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    velocity : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    momentum_buffer : ndarray, shape and dtype of `param`, optional
+        Needed if `momentum` is not 0; zeros before the first step. Updated in place; C-contiguous.
+    average : ndarray, shape and dtype of `param`, optional
+        Average of the gradient: makes the rule the centered one; zeros before the first step. Updated in
+        place; C-contiguous.
+    learning_rate : float, default 0.001
+    rho : float, default 0.9
+        Decay of the averages, in [0, 1).
+    momentum : float, default 0
+        In [0, 1].
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import rmsprop_step
+    >>> param, velocity = np.ones(1), np.zeros(1)
+    >>> rmsprop_step(param, np.ones(1), velocity, learning_rate=0.1)
+    >>> param.round(4), velocity.round(4)
+    (array([0.6838]), array([0.1]))
+    """
+    hyper = (_rate("rho", rho), _number("momentum", momentum, 0, 1), _epsilon(epsilon))
+    if momentum_buffer is None and momentum != 0:
+        raise ValueError(f"momentum_buffer must be given for a momentum of {momentum!r}; received None")
+    slots = {"velocity": velocity, "average": average, "momentum_buffer": momentum_buffer}
+    given = {name: slot for name, slot in slots.items() if slot is not None}
+    kind = "rmsprop" if average is None else "rmsprop_centered"
+    _step(kind, param, grad, given, hyper, learning_rate, weight_decay, n_threads)
+
+
+def adagrad_step(param: Any, grad: Any, accumulator: Any, *, learning_rate: float = 0.001,
+                 epsilon: float = 1e-7, weight_decay: float | None = None,
+                 n_threads: int | None = None) -> None:  # fmt: skip
+    """Adagrad (Duchi et al., 2011), in place.
+
+    ``accumulator += grad ** 2``, then ``param -= learning_rate * grad / sqrt(accumulator + epsilon)``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    accumulator : ndarray, shape and dtype of `param`
+        Keras starts it at 0.1. Updated in place; C-contiguous.
+    learning_rate : float, default 0.001
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adagrad_step
+    >>> param, accumulator = np.ones(1), np.zeros(1)
+    >>> adagrad_step(param, np.ones(1), accumulator, learning_rate=0.5, epsilon=0.0)
+    >>> param, accumulator
+    (array([0.5]), array([1.]))
+    """
+    slots = {"accumulator": accumulator}
+    _step("adagrad", param, grad, slots, (_epsilon(epsilon),), learning_rate, weight_decay, n_threads)
+
+
+def adadelta_step(param: Any, grad: Any, accumulated_grad: Any, accumulated_delta: Any, *,
+                  learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7,
+                  weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """Adadelta (Zeiler, 2012), in place.
+
+    ``delta = sqrt(accumulated_delta + epsilon) / sqrt(accumulated_grad + epsilon) * grad``, where
+    `accumulated_grad` averages ``grad ** 2`` and then `accumulated_delta` averages ``delta ** 2``; ``param -=
+    learning_rate * delta``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    accumulated_grad : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    accumulated_delta : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    learning_rate : float, default 0.001
+    rho : float, default 0.95
+        Decay of the averages, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adadelta_step
+    >>> param, grads, deltas = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adadelta_step(param, np.ones(1), grads, deltas, learning_rate=1.0)
+    >>> param.round(6), grads.round(6), deltas.round(9)
+    (array([0.998586]), array([0.05]), array([1.e-07]))
+    """
+    slots = {"accumulated_grad": accumulated_grad, "accumulated_delta": accumulated_delta}
+    hyper = (_rate("rho", rho), _epsilon(epsilon))
+    _step("adadelta", param, grad, slots, hyper, learning_rate, weight_decay, n_threads)
+
+
+def adam_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,
+              beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, v_hat: Any = None,
+              weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """Adam (Kingma & Ba, 2015), or AMSGrad (Reddi et al., 2018) if `v_hat` is given, in place.
+
+    ``m += (grad - m) * (1 - beta_1)``, ``v += (grad ** 2 - v) * (1 - beta_2)``, then ``param -= alpha * m /
+    (sqrt(v) + epsilon)`` with ``alpha = learning_rate * sqrt(1 - beta_2 ** step) / (1 - beta_1 ** step)``.
+    AMSGrad divides by the root of ``v_hat = max(v_hat, v)``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    v_hat : ndarray, shape and dtype of `param`, optional
+        Greatest `v` so far, zeros before the first step. Updated in place; C-contiguous.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adam_step
+    >>> param, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adam_step(param, np.ones(1), m, v, 1)
+    >>> param.round(6), m.round(6), v.round(6)
+    (array([0.999]), array([0.1]), array([0.001]))
+    """
+    slots = {"m": m, "v": v} if v_hat is None else {"m": m, "v": v, "v_hat": v_hat}
+    kind = "adam" if v_hat is None else "amsgrad"
+    hyper = (*_betas(beta_1, beta_2), _epsilon(epsilon))
+    _step(kind, param, grad, slots, hyper, learning_rate, weight_decay, n_threads, step)
+
+
+def adamw_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,
+               beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, v_hat: Any = None,
+               weight_decay: float | None = 0.004, n_threads: int | None = None) -> None:  # fmt: skip
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), in place.
+
+    :func:`adam_step` with a `weight_decay` by default.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    v_hat : ndarray, shape and dtype of `param`, optional
+        As for :func:`adam_step`. Updated in place; C-contiguous.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: 0.004.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adamw_step
+    >>> param, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adamw_step(param, np.zeros(1), m, v, 1, learning_rate=0.5, weight_decay=0.5)
+    >>> param
+    array([0.75])
+    """
+    adam_step(param, grad, m, v, step, learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2,
+              epsilon=epsilon, v_hat=v_hat, weight_decay=weight_decay, n_threads=n_threads)  # fmt: skip
+
+
+def adamax_step(param: Any, grad: Any, m: Any, u: Any, step: int, *, learning_rate: float = 0.001,
+                beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """Adamax, Adam with the infinity norm (Kingma & Ba, 2015, section 7), in place.
+
+    ``m += (grad - m) * (1 - beta_1)``, ``u = max(beta_2 * u, abs(grad))``, then
+    ``param -= learning_rate / (1 - beta_1 ** step) * m / (u + epsilon)``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    u : ndarray, shape and dtype of `param`
+        Decaying maximum of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adamax_step
+    >>> param, m, u = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adamax_step(param, np.ones(1), m, u, 1)
+    >>> param.round(6), m.round(6), u
+    (array([0.999]), array([0.1]), array([1.]))
+    """
+    hyper = (*_betas(beta_1, beta_2), _epsilon(epsilon))
+    _step("adamax", param, grad, {"m": m, "u": u}, hyper, learning_rate, weight_decay, n_threads, step)
+
+
+def nadam_step(param: Any, grad: Any, m: Any, v: Any, step: int, u_product: float = 1.0, *,
+               learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+               epsilon: float = 1e-7, weight_decay: float | None = None,
+               n_threads: int | None = None) -> float:  # fmt: skip
+    """Adam with Nesterov's momentum (Dozat, 2016), in place.
+
+    With ``u(t) = beta_1 * (1 - 0.5 * 0.96 ** t)``, `u_product` the product of ``u(1) ... u(step)`` and `m`,
+    `v` as Adam's::
+
+        m_hat = u(step + 1) * m / (1 - u_product * u(step + 1)) + (1 - u(step)) * grad / (1 - u_product)
+        param -= learning_rate * m_hat / (sqrt(v / (1 - beta_2 ** step)) + epsilon)
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    u_product : float, default 1
+        What the step before returned; 1 for the first.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    float
+        `u_product` for the next step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import nadam_step
+    >>> param, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> u_product = nadam_step(param, np.ones(1), m, v, 1)
+    >>> round(u_product, 6), param.round(6)
+    (0.468, array([0.998937]))
+    """
+    hyper = (*_betas(beta_1, beta_2), _epsilon(epsilon))
+    memory = _number("u_product", u_product, 0, 1)
+    slots = {"m": m, "v": v}
+    return _step("nadam", param, grad, slots, hyper, learning_rate, weight_decay, n_threads, step, memory)
+
+
+def lion_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+              beta_2: float = 0.99, weight_decay: float | None = None,
+              n_threads: int | None = None) -> None:  # fmt: skip
+    """Lion (Chen et al., 2023), in place.
+
+    ``param -= learning_rate * sign(beta_1 * m + (1 - beta_1) * grad)``, then
+    ``m = beta_2 * m + (1 - beta_2) * grad``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.99
+        Decay of the first and of the second average, in [0, 1).
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import lion_step
+    >>> param, m = np.ones(2), np.zeros(2)
+    >>> lion_step(param, np.array([3.0, -0.1]), m, learning_rate=0.5)
+    >>> param
+    array([0.5, 1.5])
+    """
+    _step("lion", param, grad, {"m": m}, _betas(beta_1, beta_2), learning_rate, weight_decay, n_threads)
+
+
+# --------------------------------------------------------------------------------------------------- rows
+
+
+def gather_rows(x: Any, index: Any, out: Array | None = None, dtype: Any = None,
+                n_threads: int | None = None) -> Array:  # fmt: skip
+    """Rows of a matrix, converted to floating point on the way: ``x[index]``.
+
+    Parameters
+    ----------
+    x : array_like of booleans, integers, float16, float32 or float64, shape (n, columns)
+        Read where it is, in any layout.
+    index : array_like of integers, shape (rows,)
+        In [0, n); a row may come up any number of times.
+    out : ndarray of float32 or float64, shape (rows, columns), optional
+        Default: a new array.
+    dtype : float32 or float64, optional
+        Of the new array. Default: that of `out`, else of `x` if it is one of the two, else float32.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists; if an index is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import gather_rows
+    >>> gather_rows(np.array([[1, 2], [3, 4]], dtype=np.uint8), [1, 0])
+    array([[3., 4.],
+           [1., 2.]], dtype=float32)
+    """
+    x = np.asarray(x)
+    source = SOURCES.get(x.dtype.str[1:]) if x.dtype.isnative else None
+    if source is None:
+        raise TypeError(f"x must be bool, integer, float16, float32 or float64; received dtype {x.dtype}")
+    _check_shape("x", x, ("rows", "columns"))
+    index = np.asarray(index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"index must be integers; received dtype {index.dtype}")
+    _check_shape("index", index, ("rows",))
+    if index.size and not (index.min() >= 0 and index.max() < len(x)):
+        raise ValueError(f"index must be in [0, {len(x)}); received [{index.min()}, {index.max()}]")
+    index = np.ascontiguousarray(index, dtype=np.int64)
+    if dtype is None:
+        dtype = out.dtype if isinstance(out, np.ndarray) else x.dtype if x.dtype.char in "fd" else np.float32
+    like = _floats("dtype", np.empty(0, dtype))
+    x = x if x.flags.aligned else x.copy()
+    out = _output("out", out, like, (len(index), x.shape[1]), (x, index))
+    if out.size:
+        address, (row_stride, col_stride) = x.__array_interface__["data"][0], x.strides
+        calls.gather(source, address, row_stride, col_stride, index, out,
+                     _threads(n_threads, ELEMENT_WORK * out.size))  # fmt: skip
+    return out
+
+
+def dropout_forward(x: Any, rate: float, *, seed: int, stream: int = 0, step: int = 0,
+                    out: Array | None = None, n_threads: int | None = None) -> Array:  # fmt: skip
+    """Each element zero with probability `rate`, else over ``1 - rate`` (Srivastava et al., 2014).
+
+    What is dropped depends on `seed`, `stream`, `step` and the element's row and column alone: it is drawn
+    with Philox 4x32-10 (Salmon et al., 2011). The gradient of the input is this same function of the gradient
+    of the output.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (rows, columns)
+    rate : float
+        In [0, 1).
+    seed : int
+        In [0, 2**64).
+    stream : int, default 0
+        In [0, 2**32): tells layers of one network apart.
+    step : int, default 0
+        In [0, 2**64): tells batches apart.
+    out : ndarray, shape and dtype of `x`, optional
+        May be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import dropout_forward
+    >>> dropout_forward(np.ones((1, 6)), 0.5, seed=0)
+    array([[0., 2., 2., 2., 2., 0.]])
+    """
+    x = _matrix("x", x)
+    rate = _number("rate", rate, 0, 1, open_high=True)
+    seed, stream = _integer("seed", seed, 0, 2**64), _integer("stream", stream, 0, 2**32)
+    step = _integer("step", step, 0, 2**64)
+    out = _output("out", out, x, x.shape, (x,), in_place=x)
+    if x.size:
+        calls.dropout(x, rate, seed, stream, step, out, _threads(n_threads, ELEMENT_WORK * x.size))
+    return out

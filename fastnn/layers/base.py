@@ -1,0 +1,150 @@
+"""What every layer is: shapes, parameters, configuration, and how it joins the program."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn._kernels.program import Program
+from fastnn.initializers import Initializer
+
+__all__ = ["Layer"]
+
+Array = NDArray[Any]
+
+
+class Layer:
+    """Base of all layers.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in a model; made from the class's name where it is None.
+    trainable : bool, default True
+        Whether training changes the layer's parameters.
+
+    Attributes
+    ----------
+    built : bool
+    input_shape, output_shape : tuple of int
+        Shapes of one sample, once built.
+    weights : dict of str to ndarray
+        Views of the model's parameters, live: what is written to them is used by the next call.
+    """
+
+    has_parameters: ClassVar[bool] = False
+
+    def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"name must be a string that is not empty and has no slash; received {name!r}")
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise TypeError(f"trainable must be True or False; received {trainable!r}")
+        self.name: str = name or ""
+        self.trainable = bool(trainable)
+        self.built = False
+        self.input_shape: tuple[int, ...] = ()
+        self.output_shape: tuple[int, ...] = ()
+        self.weights: dict[str, Array] = {}
+        self._offsets: dict[str, int] = {}
+        self._owner: Any = None
+
+    # ---- what a layer defines ----------------------------------------------------------------------------
+
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of an output sample for an input sample's shape."""
+        return input_shape
+
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
+        """Name, shape and initializer of each parameter, in the order of ``get_weights``."""
+        return {}
+
+    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+        """Add the layer's ops to the program and return the buffer that holds its output.
+
+        `training` is False for a program that only predicts. `absorbed` says that the loss takes over the
+        layer's activation.
+        """
+        raise NotImplementedError
+
+    # ---- what all layers share ------------------------------------------------------------------------------
+
+    @classmethod
+    def default_name(cls) -> str:
+        """The class's name in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Fix the shapes; the model then gives the parameters their place."""
+        self.input_shape = tuple(input_shape)
+        self.output_shape = tuple(self.compute_output_shape(self.input_shape))
+        self.built = True
+
+    def set_parameter(self, name: str, value: ArrayLike) -> None:
+        """Copy `value` into a parameter; it must have the parameter's shape and be finite."""
+        if name not in self.weights:
+            known = ", ".join(self.weights) or "none yet: the layer is not built"
+            raise ValueError(f"layer {self.name!r} has no parameter {name!r}; its parameters: {known}")
+        self.weights[name][...] = checked_weight(value, self.weights[name], f"{self.name}.{name}")
+
+    def count_params(self) -> int:
+        """Number of the layer's parameters."""
+        return sum(weight.size for weight in self.weights.values())
+
+    @property
+    def n_inputs(self) -> int:
+        return math.prod(self.input_shape)
+
+    @property
+    def n_outputs(self) -> int:
+        return math.prod(self.output_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments in a form that JSON can hold."""
+        config = {}
+        for argument in inspect.signature(type(self)).parameters:
+            value = getattr(self, argument)
+            config[argument] = value.get_config() if hasattr(value, "get_config") else value
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A new layer from what ``get_config`` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def checked_weight(value: ArrayLike, like: Array, what: str) -> Array:
+    """`value` as an array that may be copied into the parameter `like`."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{what} must be real numbers; received dtype {array.dtype}")
+    if array.shape != like.shape:
+        raise ValueError(f"{what} has shape {like.shape}; received {array.shape}")
+    with np.errstate(over="ignore"):
+        array = array.astype(like.dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must be finite in {like.dtype}; received NaN or infinity")
+    return array
+
+
+def parameter_property(name: str, doc: str) -> property:
+    """A property over ``weights[name]``: the live view to read, a checked copy to write."""
+
+    def read(self: Layer) -> Array | None:
+        if not self.built:
+            raise AttributeError(f"layer {self.name or type(self).__name__!r} has no {name} before it is built: "
+                                 "call model.build(input_shape) or model.fit(...)")
+        return self.weights.get(name)
+
+    def write(self: Layer, value: ArrayLike) -> None:
+        self.set_parameter(name, value)
+
+    return property(read, write, doc=doc)

@@ -1,0 +1,111 @@
+"""PythonLayer: a layer that its user writes with NumPy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import initializers
+from fastnn._kernels.program import Program
+from fastnn.initializers import Initializer
+from fastnn.inputs import check_shape
+from fastnn.layers.base import Layer
+
+__all__ = ["PythonLayer"]
+
+Array = NDArray[Any]
+
+
+class PythonLayer(Layer):
+    """Base of layers written in Python: ``forward`` and ``backward`` on NumPy arrays.
+
+    It joins the same program as all others; the engine takes the GIL for it alone, and one thread calls it with
+    the whole batch. Subclasses define
+
+    - ``forward(x, training)``: the output (rows, \\*output_shape) for x (rows, \\*input_shape);
+    - ``backward(dy)``: the gradient with respect to x, after writing the gradients of the parameters into
+      ``self.gradients[name][...]``. What forward has kept belongs to the same batch;
+    - ``compute_output_shape(input_shape)``, where it is not the input's shape;
+    - ``add_weights(input_shape)``, where there are parameters: a dict of name to (shape, initializer).
+
+    The arrays are views of the engine's memory, valid until the method returns. ``predict`` from many threads
+    calls ``forward`` from many threads.
+
+    Parameters
+    ----------
+    name : str, optional
+    trainable : bool, default True
+
+    Examples
+    --------
+    A layer that multiplies every feature by a number that is learned:
+
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> class Scale(fnn.layers.PythonLayer):
+    ...     def add_weights(self, input_shape):
+    ...         return {"scale": (input_shape, "ones")}
+    ...     def forward(self, x, training):
+    ...         self.x = x.copy()
+    ...         return x * self.weights["scale"]
+    ...     def backward(self, dy):
+    ...         self.gradients["scale"][...] = (dy * self.x).sum(axis=0)
+    ...         return dy * self.weights["scale"]
+    >>> model = fnn.Sequential([Scale(), fnn.layers.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
+    >>> history.history["loss"][2] < history.history["loss"][0]
+    True
+    """
+
+    has_parameters: ClassVar[bool] = True
+
+    def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self.gradients: dict[str, Array] = {}
+
+    def add_weights(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Name, shape and initializer of each parameter."""
+        return {}
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """The output for x (rows, *input_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(self, x, training)")
+
+    def backward(self, dy: Array) -> Array:
+        """The gradient with respect to x for dy (rows, *output_shape)."""
+        raise NotImplementedError(f"{type(self).__name__} must define backward(self, dy)")
+
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
+        return {name: (check_shape(f"shape of {name}", shape), initializers.get(initializer))
+                for name, (shape, initializer) in self.add_weights(input_shape).items()}
+
+    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+        start = min(self._offsets.values(), default=0)
+        stop = max((offset + self.weights[name].size for name, offset in self._offsets.items()), default=0)
+        return program.python(source, self.n_outputs, _Calls(self), start, stop - start, self.trainable)
+
+
+class _Calls:
+    """What the engine calls: the layer's methods, with samples in their own shape instead of flat."""
+
+    def __init__(self, layer: PythonLayer) -> None:
+        self.layer = layer
+
+    def forward(self, x: Array, training: bool) -> Array:
+        y = self.layer.forward(x.reshape(len(x), *self.layer.input_shape), training)
+        return self._flat(y, len(x), self.layer.output_shape, "forward")
+
+    def backward(self, dy: Array) -> Array:
+        dx = self.layer.backward(dy.reshape(len(dy), *self.layer.output_shape))
+        return self._flat(dx, len(dy), self.layer.input_shape, "backward")
+
+    def _flat(self, result: Any, rows: int, shape: tuple[int, ...], method: str) -> Array:
+        result = np.asarray(result)
+        if result.shape != (rows, *shape):
+            raise ValueError(f"{method} of layer {self.layer.name!r} must return an array of shape {(rows, *shape)}; "
+                             f"received {result.shape}")
+        return result.reshape(rows, math.prod(shape))

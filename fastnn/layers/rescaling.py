@@ -1,0 +1,40 @@
+"""Rescaling."""
+
+from __future__ import annotations
+
+from fastnn._kernels.program import Program
+from fastnn.activations import number
+from fastnn.layers.base import Layer
+
+__all__ = ["Rescaling"]
+
+
+class Rescaling(Layer):
+    """``y = x * scale + offset``, for inputs such as images of uint8.
+
+    Parameters
+    ----------
+    scale : float
+    offset : float, default 0.0
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not finite.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.layers.Rescaling(1 / 255)])
+    >>> model.predict([[0, 51, 255]])
+    array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+
+    def __init__(self, scale: float, offset: float = 0.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.scale = number("scale", scale, "(-inf, inf)")
+        self.offset = number("offset", offset, "(-inf, inf)")
+
+    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+        return program.affine(source, self.scale, self.offset)

@@ -1,0 +1,430 @@
+"""Sequential: a stack of layers, lowered to a program of the engine."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import losses
+from fastnn._kernels import program as engine
+from fastnn._kernels.dispatch import DTYPES
+from fastnn._kernels.threads import effective_n_threads
+from fastnn.inputs import as_features, as_labels, as_targets, check_shape, combined_weights
+from fastnn.layers.base import Layer, checked_weight
+from fastnn.layers.custom import PythonLayer
+from fastnn.layers.input import Input
+from fastnn.training import Trainer
+
+__all__ = ["Sequential"]
+
+Array = NDArray[Any]
+ALIGNMENT = 64
+
+
+class Sequential(Trainer):
+    """A model whose layers follow one another.
+
+    Parameters
+    ----------
+    layers : list of Layer, optional
+        The first entry may be an `Input` with the shape of a sample.
+    seed : int, optional
+        Makes initial weights, shuffling and dropout repeatable; None draws a new one.
+    dtype : {"float32", "float64"}, default "float32"
+        Of the parameters and of all arithmetic.
+    name : str, optional
+
+    Attributes
+    ----------
+    layers : list of Layer
+    built : bool
+        Whether the parameters exist; they do once the shape of a sample is known.
+    seed : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type or not allowed.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> (x, y), (x_test, y_test) = fnn.datasets.load_digits()
+    >>> model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
+    ...                         fnn.layers.Dense(64, activation="relu"),
+    ...                         fnn.layers.Dense(10, activation="softmax")], seed=0)
+    >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    >>> history = model.fit(x, y, epochs=10, verbose=0)
+    >>> loss, accuracy = model.evaluate(x_test, y_test)
+    >>> accuracy > 0.9
+    True
+    """
+
+    def __init__(self, layers: Sequence[Layer | Input] | None = None, *, seed: int | None = None,
+                 dtype: str = "float32", name: str | None = None) -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype must be 'float32' or 'float64'; received {dtype!r}")
+        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
+            raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
+        self.dtype = str(dtype)
+        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else int(seed)
+        self.name = name or "sequential"
+        self.layers: list[Layer] = []
+        self.input_shape: tuple[int, ...] | None = None
+        self.built = False
+        self._busy = threading.Lock()
+        self._flat = np.empty(0, dtype)
+        self._reset_engine()
+        super().__init__()
+        for layer in layers or ():
+            self.add(layer)
+
+    # ---- structure ----------------------------------------------------------------------------------------
+
+    def add(self, layer: Layer | Input) -> None:
+        """Append a layer. In a built model the weights of the layers before it are kept.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a layer, stands in a model already, or does not fit the layer before it.
+        """
+        if isinstance(layer, Input):
+            if self.layers or self.input_shape:
+                raise ValueError("Input may only stand first, once; give it before all layers")
+            self.input_shape = layer.shape
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(f"a layer or Input was expected; received {layer!r}")
+        if layer._owner is not None:
+            raise ValueError(f"layer {layer.name!r} belongs to a model already; make a new one for this place")
+        names = [other.name for other in self.layers]
+        if layer.name in names:
+            raise ValueError(f"two layers are named {layer.name!r}; names must be unique in a model")
+        if self.input_shape:
+            layer.compute_output_shape(self.output_shape)
+        with self._exclusively("add"):
+            layer.name = layer.name or _unique(layer.default_name(), names)
+            layer._owner = self
+            self.layers.append(layer)
+            if self.input_shape:
+                self._allocate()
+
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Create the parameters for samples of `input_shape` (without the batch).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the shape is not a tuple of positive integers, does not suit a layer, or the model is built for
+            another one.
+        """
+        shape = check_shape("input_shape", input_shape)
+        if self.built and shape != self.input_shape:
+            raise ValueError(f"the model is built for samples of shape {self.input_shape}; received {shape}")
+        if not self.layers:
+            raise ValueError("the model has no layers; add one first")
+        if not self.built:
+            current: tuple[int, ...] = shape
+            for layer in self.layers:
+                current = tuple(layer.compute_output_shape(current))
+            self.input_shape = shape
+            self._allocate()
+
+    def _allocate(self) -> None:
+        """One flat block for all parameters, a view of it for each; old values are kept, new ones initialized."""
+        assert self.input_shape is not None
+        shape, offset = self.input_shape, 0
+        plan = []
+        step = ALIGNMENT // np.dtype(self.dtype).itemsize
+        for layer in self.layers:
+            specs = layer.parameters(shape)
+            for name, (size, initializer) in specs.items():
+                plan.append((layer, name, size, initializer, offset))
+                offset += -(-math.prod(size) // step) * step
+            shape = tuple(layer.compute_output_shape(shape))
+        flat = engine.aligned_zeros(offset, self.dtype)
+        views = []
+        for index, (layer, name, size, initializer, start) in enumerate(plan):
+            view = flat[start:start + math.prod(size)].reshape(size)
+            if name in layer.weights:
+                view[...] = layer.weights[name]
+            else:
+                rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 0, index))))
+                view[...] = initializer(size, self.dtype, rng)
+            views.append((layer, name, start, view))
+        shape = self.input_shape
+        for layer in self.layers:
+            layer.build(shape)
+            shape = layer.output_shape
+        for layer, name, start, view in views:
+            layer.weights[name], layer._offsets[name] = view, start
+        self._flat = flat
+        self.built = True
+        self._reset_engine()
+        self._reset_optimizer()
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of an output sample."""
+        if self.input_shape is None:
+            raise ValueError("the model is not built: call build(input_shape), or fit it")
+        shape = self.input_shape
+        for layer in self.layers:
+            shape = tuple(layer.compute_output_shape(shape))
+        return shape
+
+    @property
+    def n_outputs(self) -> int:
+        return math.prod(self.output_shape)
+
+    @contextmanager
+    def _exclusively(self, what: str) -> Iterator[None]:
+        """Refuse a second call that changes the model while one is running."""
+        if not self._busy.acquire(blocking=False):
+            raise RuntimeError(f"{what} was called while the model is being trained in another call; "
+                               "one training at a time is allowed for a model")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    # ---- programs -------------------------------------------------------------------------------------------
+
+    def _reset_engine(self) -> None:
+        self._inference: engine.Program | None = None
+        self._training: tuple[Any, engine.Program] | None = None
+        self._workspaces: dict[Any, engine.Runner] = {}
+        self._grad: Array | None = None
+
+    def _lower(self, training: bool, loss: losses.Loss | None = None) -> engine.Program:
+        program = engine.Program(self.dtype, math.prod(self.input_shape or ()))
+        last = self.layers[-1]
+        activation = getattr(getattr(last, "activation", None), "name", "linear")
+        kernel, absorbs = loss.kernel(activation) if loss is not None else (None, False)
+        buffer = 0
+        for layer in self.layers:
+            buffer = layer.lower(program, buffer, training, absorbs and layer is last)
+        if not program.ops or program.ops[-1].target != buffer:
+            buffer = program.affine(buffer, 1.0, 0.0)
+        program.finish(training, None if loss is None else loss if kernel is None else (kernel, float(loss.param)))
+        return program
+
+    def _inference_program(self) -> engine.Program:
+        if self._inference is None:
+            self._inference = self._lower(training=False)
+        return self._inference
+
+    def _training_program(self) -> engine.Program:
+        """The program of the compiled loss and of the layers that are trainable now."""
+        key = tuple(layer.trainable for layer in self.layers)
+        if self._training is None or self._training[0] != key:
+            self._training = key, self._lower(training=True, loss=self._loss)
+            self._workspaces.clear()
+        return self._training[1]
+
+    def _gradient_block(self) -> Array:
+        if self._grad is None:
+            self._grad = engine.aligned_zeros(self._flat.size, self.dtype, skew=320)
+            for layer in self.layers:
+                if isinstance(layer, PythonLayer):
+                    layer.gradients = {name: self._grad[start:start + weight.size].reshape(weight.shape)
+                                       for (name, weight), start in zip(layer.weights.items(),
+                                                                        layer._offsets.values(), strict=True)}
+        return self._grad
+
+    def _workspace(self, kind: str, rows: int) -> engine.Runner:
+        """A runner over a workspace for `rows` rows, kept for the next call that needs no more."""
+        program = self._training_program()
+        found = self._workspaces.get(kind)
+        if found is None or found.work.max_rows < rows:
+            need_grad = kind == "gradients" or program.has_python
+            slots = self._optimizer_state().slots if kind == "train" else ()
+            work = engine.Workspace(program, self._flat, rows, kind != "evaluate",
+                                    self._gradient_block() if need_grad else None, slots)
+            found = self._workspaces[kind] = engine.Runner(work)
+        return found
+
+    # ---- prediction -----------------------------------------------------------------------------------------
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, *,
+                n_threads: int | None = None) -> Array:
+        """Outputs for samples.
+
+        Rows are computed independently of one another: the result is the same to the bit for any batch size and
+        any number of threads. Many threads may call it on one model.
+
+        Parameters
+        ----------
+        x : array-like (n, ...)
+            Samples, in any real dtype, order and strides.
+        batch_size, verbose : ignored
+            Accepted for code written for Keras; the engine chooses its pieces itself.
+        n_threads : int, optional
+
+        Returns
+        -------
+        ndarray (n, n_outputs)
+            Of the model's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
+        """
+        rows, shape = as_features(x, self.input_shape, "x", self.dtype)
+        if not self.built:
+            with self._exclusively("predict"):
+                self.build(shape)
+        n, threads = len(rows), effective_n_threads(n_threads)
+        program = self._inference_program()
+        work = engine.Workspace(program, self._flat, engine.inference_rows(n, threads), False)
+        out = np.empty((n, program.n_outputs), self.dtype)
+        engine.Runner(work).predict(engine.Data(rows), out, threads)
+        return out.reshape(n, *self.layers[-1].output_shape)
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """Outputs for one batch; the same as `predict`."""
+        return self.predict(x)
+
+    __call__ = predict_on_batch
+
+    # ---- weights --------------------------------------------------------------------------------------------
+
+    def _named_weights(self) -> list[tuple[str, Array]]:
+        if not self.built:
+            raise ValueError("the model has no weights before it is built: call build(input_shape), or fit it")
+        return [(f"{layer.name}.{name}", weight) for layer in self.layers for name, weight in layer.weights.items()]
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all parameters: layer by layer, the kernel before the bias.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built.
+        """
+        return [weight.copy() for _, weight in self._named_weights()]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Overwrite all parameters, in the order of `get_weights`; on an error none is changed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the number of arrays, a shape or a dtype is not right, or a value is not finite.
+        """
+        named = self._named_weights()
+        weights = list(weights)
+        if len(weights) != len(named):
+            raise ValueError(f"the model has {len(named)} weights: {', '.join(name for name, _ in named)}; "
+                             f"received {len(weights)} arrays")
+        with self._exclusively("set_weights"):
+            checked = [checked_weight(value, old, name) for value, (name, old) in zip(weights, named, strict=True)]
+            for (_, old), new in zip(named, checked, strict=True):
+                old[...] = new
+
+    def count_params(self) -> int:
+        """Number of parameters."""
+        return sum(weight.size for _, weight in self._named_weights())
+
+    # ---- description ----------------------------------------------------------------------------------------
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers, with shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        print_fn : callable, default print
+            Called once with the whole text.
+        """
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        for layer in self.layers:
+            shape = str((None, *layer.output_shape)) if layer.built else "?"
+            count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
+            rows.append((f"{layer.name} ({type(layer).__name__})", shape, count))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
+        rule = "-" * len(lines[0])
+        size = np.dtype(self.dtype).itemsize
+        trained = sum(layer.count_params() for layer in self.layers if layer.trainable)
+        total = sum(layer.count_params() for layer in self.layers)
+        counts = [f"{label} params: {count:,} ({_bytes(count * size)})" for label, count in
+                  (("Total", total), ("Trainable", trained), ("Non-trainable", total - trained))]
+        print_fn("\n".join([f'Model: "{self.name}"', rule, lines[0], rule, *lines[1:], rule, *counts]))
+
+    def get_config(self) -> dict[str, Any]:
+        """The structure, without weights, in a form that JSON can hold."""
+        return {"name": self.name, "dtype": self.dtype, "seed": self.seed,
+                "input_shape": None if self.input_shape is None else list(self.input_shape),
+                "layers": [{"class_name": type(layer).__name__, "config": layer.get_config()}
+                           for layer in self.layers]}
+
+    def save(self, path: Any, *, include_optimizer: bool = True) -> None:
+        """Write the model to one safetensors file: configuration, weights, optimizer.
+
+        The file is written beside `path`, forced to disk and renamed: a crash leaves either the old file or the
+        new one. See :func:`fastnn.load_model`.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+        include_optimizer : bool, default True
+            Whether the optimizer's slots are kept, so that training can go on.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built.
+        OSError
+            If the file cannot be written; what was at `path` is unharmed.
+        """
+        from fastnn.saving import save_model
+
+        save_model(self, path, include_optimizer=include_optimizer)
+
+    def __repr__(self) -> str:
+        return f"<Sequential {self.name!r}: {', '.join(type(layer).__name__ for layer in self.layers) or 'no layers'}>"
+
+    # ---- what training needs --------------------------------------------------------------------------------
+
+    def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
+              names: tuple[str, str] = ("x", "y")) -> engine.Data:
+        """Checked arrays for the compiled loss and metrics. Builds the model where that has not been done."""
+        if y is None:
+            raise ValueError(f"{names[1]} is needed: received None")
+        rows, shape = as_features(x, self.input_shape, names[0], self.dtype)
+        if not self.built:
+            self.build(shape)
+        n, n_outputs = len(rows), self.n_outputs
+        labels = targets = None
+        if self._loss.sparse:
+            labels = as_labels(y, n, n_outputs, names[1])
+        else:
+            targets = as_targets(y, n, n_outputs, self.dtype, _on_probabilities(self._loss), names[1])
+        weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
+        return engine.Data(rows, labels, targets, weight)
+
+
+def _on_probabilities(loss: losses.Loss) -> bool:
+    return isinstance(loss, (losses.CategoricalCrossentropy, losses.BinaryCrossentropy))
+
+
+def _unique(name: str, taken: list[str]) -> str:
+    candidates = [name] + [f"{name}_{i}" for i in range(1, len(taken) + 1)]
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{count:.2f} {unit}"
+        count /= 1024
+    return f"{count:.2f} GB"
+

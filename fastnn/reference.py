@@ -1,0 +1,678 @@
+"""NumPy twins of the kernels: what each one computes, in a few lines of NumPy.
+
+Every public function of :mod:`fastnn.kernels` has its twin here under the same name and with the same
+arguments (``n_threads`` is accepted and ignored). The tests hold the kernels against this module and the
+benchmarks race them against it, so it is written as good plain NumPy is: vectorised, in place where that is
+natural, float32 in float32 and float64 in float64, and without checks of its own.
+
+Parameters, shapes and errors are described at the twin in :mod:`fastnn.kernels`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy  # its submodules load on first use: scipy.special alone takes longer than all of fastnn
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adadelta_step",
+    "adagrad_step",
+    "adam_step",
+    "adamax_step",
+    "adamw_step",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "dense_backward",
+    "dense_forward",
+    "dropout_forward",
+    "erf",
+    "exp",
+    "expm1",
+    "gather_rows",
+    "huber",
+    "lion_step",
+    "log",
+    "log1p",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "momentum_step",
+    "nadam_step",
+    "rmsprop_step",
+    "sgd_step",
+    "sigmoid_binary_crossentropy",
+    "softmax_crossentropy",
+    "tanh",
+]
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+GELU_CUBIC = 0.044715
+PROBABILITY_FLOOR = 1e-7  # losses on probabilities clip them to [floor, 1 - floor], as Keras does
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+
+
+# ---------------------------------------------------------------------------------------------- functions
+
+
+def exp(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """e ** x.
+
+    >>> exp(np.array([0.0, 1.0])).round(4)
+    array([1.    , 2.7183])
+    """
+    return np.exp(x, out=out)
+
+
+def expm1(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """e ** x - 1, exact near zero.
+
+    >>> expm1(np.array([1e-10]))
+    array([1.e-10])
+    """
+    return np.expm1(x, out=out)
+
+
+def log(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Natural logarithm.
+
+    >>> log(np.array([1.0, np.e]))
+    array([0., 1.])
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(x, out=out)
+
+
+def log1p(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """log(1 + x), exact near zero.
+
+    >>> log1p(np.array([1e-10]))
+    array([1.e-10])
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log1p(x, out=out)
+
+
+def tanh(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Hyperbolic tangent.
+
+    >>> tanh(np.array([0.0, 20.0]))
+    array([0., 1.])
+    """
+    return np.tanh(x, out=out)
+
+
+def erf(x: Array, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Error function, 2 / sqrt(pi) times the integral of exp(-t ** 2) from 0 to x.
+
+    >>> erf(np.array([0.0, 10.0]))
+    array([0., 1.])
+    """
+    return scipy.special.erf(x, out=out)
+
+
+# -------------------------------------------------------------------------------------------- activations
+
+
+def _sigmoid(z: Array) -> Array:
+    e = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1, e) / (1 + e)
+
+
+def _softplus(z: Array) -> Array:
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def _elu(z: Array, alpha: float) -> Array:
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def _gelu_logit(z: Array) -> Array:
+    """Twice gelu_tanh's argument of tanh: (1 + tanh(u / 2)) / 2 = sigmoid(u) keeps its digits for u < 0."""
+    return math.sqrt(8 / math.pi) * (z + GELU_CUBIC * z * z * z)
+
+
+def _normal_cdf(z: Array) -> Array:
+    return 0.5 * scipy.special.erfc(z * -math.sqrt(0.5))
+
+
+def _softmax(z: Array) -> Array:
+    y = np.exp(z - z.max(axis=-1, keepdims=True))
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
+
+
+def _log_softmax(z: Array) -> Array:
+    shifted = z - z.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+_FORWARD: dict[str, Callable[[Array, float], Array]] = {
+    "linear": lambda z, a: z,
+    "relu": lambda z, a: np.maximum(z, 0),
+    "leaky_relu": lambda z, a: np.where(z > 0, z, a * z),
+    "elu": _elu,
+    "selu": lambda z, a: SELU_SCALE * _elu(z, SELU_ALPHA),
+    "sigmoid": lambda z, a: _sigmoid(z),
+    "tanh": lambda z, a: np.tanh(z),
+    "softplus": lambda z, a: _softplus(z),
+    "softsign": lambda z, a: z / (1 + np.abs(z)),
+    "hard_sigmoid": lambda z, a: np.clip(z / 6 + 0.5, 0, 1),
+    "relu6": lambda z, a: np.clip(z, 0, 6),
+    "exponential": lambda z, a: np.exp(z),
+    "gelu_tanh": lambda z, a: z * _sigmoid(_gelu_logit(z)),
+    "gelu": lambda z, a: z * _normal_cdf(z),
+    "silu": lambda z, a: z * _sigmoid(z),
+    "mish": lambda z, a: z * np.tanh(_softplus(z)),
+    "softmax": lambda z, a: _softmax(z),
+    "log_softmax": lambda z, a: _log_softmax(z),
+}
+
+
+def _gelu_tanh_slope(z: Array) -> Array:
+    u = _gelu_logit(z)
+    s = _sigmoid(u)
+    return s + z * s * _sigmoid(-u) * math.sqrt(8 / math.pi) * (1 + 3 * GELU_CUBIC * z * z)
+
+
+def _gelu_slope(z: Array) -> Array:
+    return _normal_cdf(z) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+
+def _silu_slope(z: Array) -> Array:
+    s = _sigmoid(z)
+    return s * (1 + z * (1 - s))
+
+
+def _mish_slope(z: Array) -> Array:
+    t = np.tanh(_softplus(z))
+    return t + z * (1 - t * t) * _sigmoid(z)
+
+
+# Of the output y up to "exponential", of the input z from "gelu_tanh" on.
+_SLOPE: dict[str, Callable[[Array, float], Any]] = {
+    "linear": lambda y, a: 1,
+    "relu": lambda y, a: y > 0,
+    "leaky_relu": lambda y, a: np.where(y > 0, y.dtype.type(1), y.dtype.type(a)),
+    "elu": lambda y, a: np.where(y > 0, y.dtype.type(1), y + a),
+    "selu": lambda y, a: np.where(y > 0, y.dtype.type(SELU_SCALE), y + SELU_SCALE * SELU_ALPHA),
+    "sigmoid": lambda y, a: y * (1 - y),
+    "tanh": lambda y, a: 1 - y * y,
+    "softplus": lambda y, a: -np.expm1(-y),
+    "softsign": lambda y, a: np.square(1 - np.abs(y)),
+    "hard_sigmoid": lambda y, a: ((y > 0) & (y < 1)) / y.dtype.type(6),
+    "relu6": lambda y, a: (y > 0) & (y < 6),
+    "exponential": lambda y, a: y,
+    "gelu_tanh": lambda z, a: _gelu_tanh_slope(z),
+    "gelu": lambda z, a: _gelu_slope(z),
+    "silu": lambda z, a: _silu_slope(z),
+    "mish": lambda z, a: _mish_slope(z),
+}
+
+
+def _name_and_alpha(activation: Any, alpha: float | None) -> tuple[str, float]:
+    name = activation if isinstance(activation, str) else getattr(activation, "name", "linear")
+    if alpha is None:
+        alpha = getattr(activation, "alpha", DEFAULT_ALPHA.get(name, 0.0))
+    return name, alpha
+
+
+def activation_forward(x: Array, activation: Any, *, alpha: float | None = None, out: Array | None = None,
+                       n_threads: int | None = None) -> Array:
+    """``activation(x)``; softmax and log_softmax over the last axis.
+
+    >>> activation_forward(np.array([[-1.0, 2.0]]), "relu")
+    array([[0., 2.]])
+    """
+    name, alpha = _name_and_alpha(activation, alpha)
+    out = np.empty(x.shape, x.dtype) if out is None else out
+    np.copyto(out, _FORWARD[name](x, alpha))
+    return out
+
+
+def activation_backward(dy: Array, saved: Array, activation: Any, *, alpha: float | None = None,
+                        out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``dy * activation'``, the derivative taken from `saved`: the output, or the input for
+    gelu, gelu_tanh, silu and mish.
+
+    >>> activation_backward(np.array([[3.0, 3.0]]), np.array([[0.0, 2.0]]), "relu")
+    array([[0., 3.]])
+    """
+    name, alpha = _name_and_alpha(activation, alpha)
+    if name == "softmax":
+        dz = (dy - (dy * saved).sum(axis=-1, keepdims=True)) * saved
+    elif name == "log_softmax":
+        dz = dy - np.exp(saved) * dy.sum(axis=-1, keepdims=True)
+    else:
+        dz = dy * _SLOPE[name](saved, alpha)
+    if out is None:
+        return dz
+    np.copyto(out, dz)
+    return out
+
+
+# -------------------------------------------------------------------------------------------- dense layer
+
+
+def dense_forward(x: Array, kernel: Array, bias: Array | None = None, activation: Any = None,
+                  out: Array | None = None, n_threads: int | None = None, *, z: Array | None = None,
+                  alpha: float | None = None) -> Array:
+    """``activation(x @ kernel + bias)``; `z`, where given, receives what the activation is applied to.
+
+    >>> dense_forward(np.array([[1.0, 2.0]]), np.eye(2), np.array([1.0, -3.0]), "relu")
+    array([[2., 0.]])
+    """
+    out = np.matmul(x, kernel, out=out)
+    if bias is not None:
+        out += bias
+    if z is not None:
+        z[...] = out
+    if _name_and_alpha(activation, alpha)[0] == "linear":
+        return out
+    return activation_forward(out, activation, alpha=alpha, out=out)
+
+
+def dense_backward(dy: Array, x: Array, kernel: Array, saved: Array | None = None, activation: Any = None, *,
+                   alpha: float | None = None, need_dx: bool = True,
+                   out: tuple[Array | None, Array | None, Array | None] | None = None,
+                   n_threads: int | None = None) -> tuple[Array | None, Array, Array]:
+    """Gradients of the input, the kernel and the bias: with ``dz = dy * activation'(saved)`` they are
+    ``dz @ kernel.T``, ``x.T @ dz`` and ``dz.sum(axis=0)``.
+
+    >>> dx, dkernel, dbias = dense_backward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), np.eye(2))
+    >>> dx, dkernel, dbias
+    (array([[1., 2.]]), array([[3., 6.],
+           [4., 8.]]), array([1., 2.]))
+    """
+    dx, dkernel, dbias = out or (None, None, None)
+    linear = _name_and_alpha(activation, alpha)[0] == "linear"
+    dz = dy if linear or saved is None else activation_backward(dy, saved, activation, alpha=alpha)
+    dx = np.matmul(dz, kernel.T, out=dx) if need_dx else None
+    return dx, np.matmul(x.T, dz, out=dkernel), dz.sum(axis=0, out=dbias)
+
+
+# ------------------------------------------------------------------------------------------------- losses
+
+
+def _target_rows(pred: Array, target: Array, label_smoothing: float = 0.0) -> Array:
+    """Target rows for integer labels and rows alike, smoothed towards the uniform distribution."""
+    if target.ndim < pred.ndim:
+        rows = np.zeros_like(pred)
+        rows[np.arange(len(pred)), target] = 1
+    else:
+        rows = target.astype(pred.dtype, copy=False)
+    return rows if label_smoothing == 0 else rows * (1 - label_smoothing) + label_smoothing / pred.shape[1]
+
+
+def _weighted(row_loss: Array, gradient: Array, sample_weight: Array | None,
+              grad: Array | None) -> tuple[Array, Array]:
+    """Row losses in float64 and their gradient, both times the row's weight."""
+    row_loss = row_loss.astype(np.float64, copy=False)
+    grad = gradient if grad is None else grad
+    if sample_weight is None:
+        grad[...] = gradient
+    else:
+        row_loss = row_loss * sample_weight
+        np.multiply(gradient, np.asarray(sample_weight)[:, None], out=grad, casting="same_kind")
+    return row_loss, grad
+
+
+def softmax_crossentropy(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                         label_smoothing: float = 0.0, grad: Array | None = None,
+                         n_threads: int | None = None) -> tuple[Array, Array]:
+    """``-sum(t * log_softmax(pred))`` of each row of logits, for labels or target rows ``t``, and its
+    gradient ``sum(t) * softmax(pred) - t``.
+
+    >>> softmax_crossentropy(np.zeros((1, 2)), np.array([0]))
+    (array([0.69314718]), array([[-0.5,  0.5]]))
+    """
+    t = _target_rows(pred, target, label_smoothing)
+    log_p = _log_softmax(pred)
+    row_loss = -np.sum(np.where(t == 0, 0, t * log_p), axis=1)
+    return _weighted(row_loss, np.exp(log_p) * t.sum(axis=1, keepdims=True) - t, sample_weight, grad)
+
+
+def sigmoid_binary_crossentropy(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                                label_smoothing: float = 0.0, grad: Array | None = None,
+                                n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``max(z, 0) - z * t + log1p(exp(-|z|))`` for logits ``z`` and targets ``t`` in [0, 1].
+
+    >>> sigmoid_binary_crossentropy(np.zeros((1, 1)), np.ones((1, 1)))
+    (array([0.69314718]), array([[-0.5]]))
+    """
+    t = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    row_loss = np.mean(np.maximum(pred, 0) - pred * t + np.log1p(np.exp(-np.abs(pred))), axis=1)
+    return _weighted(row_loss, (_sigmoid(pred) - t) / pred.shape[1], sample_weight, grad)
+
+
+def categorical_crossentropy(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                             label_smoothing: float = 0.0, grad: Array | None = None,
+                             n_threads: int | None = None) -> tuple[Array, Array]:
+    """``-sum(t * log(q))`` where ``q`` is the row of probabilities over its sum, clipped to
+    [1e-7, 1 - 1e-7]; no gradient flows through an entry that was clipped.
+
+    >>> categorical_crossentropy(np.array([[0.5, 0.5]]), np.array([0]))
+    (array([0.69314718]), array([[-1.,  1.]]))
+    """
+    t = _target_rows(pred, target, label_smoothing)
+    total = pred.sum(axis=1, keepdims=True)
+    q = pred / total
+    clipped = np.clip(q, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    slope = np.where(q == clipped, -t / clipped, 0)
+    gradient = (slope - np.sum(slope * q, axis=1, keepdims=True)) / total
+    return _weighted(-np.sum(t * np.log(clipped), axis=1), gradient, sample_weight, grad)
+
+
+def binary_crossentropy(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                        label_smoothing: float = 0.0, grad: Array | None = None,
+                        n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``-t * log(p) - (1 - t) * log(1 - p)``, probabilities clipped to [1e-7, 1 - 1e-7];
+    no gradient flows through an entry that was clipped.
+
+    >>> binary_crossentropy(np.array([[0.5]]), np.array([[1.0]]))
+    (array([0.69314718]), array([[-2.]]))
+    """
+    t = target * (1 - label_smoothing) + 0.5 * label_smoothing
+    p = np.clip(pred, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    row_loss = -np.mean(t * np.log(p) + (1 - t) * np.log1p(-p), axis=1)
+    gradient = np.where(p == pred, (p - t) / (p * (1 - p) * pred.shape[1]), 0)
+    return _weighted(row_loss, gradient, sample_weight, grad)
+
+
+def mean_squared_error(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                       grad: Array | None = None, n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``(pred - target) ** 2``.
+
+    >>> mean_squared_error(np.array([[1.0, 3.0]]), np.zeros((1, 2)))
+    (array([5.]), array([[1., 3.]]))
+    """
+    error = pred - target
+    return _weighted(np.mean(error * error, axis=1), error * (2 / pred.shape[1]), sample_weight, grad)
+
+
+def mean_absolute_error(pred: Array, target: Array, sample_weight: Array | None = None, *,
+                        grad: Array | None = None, n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``|pred - target|``; the derivative at zero is zero.
+
+    >>> mean_absolute_error(np.array([[1.0, -3.0]]), np.zeros((1, 2)))
+    (array([2.]), array([[ 0.5, -0.5]]))
+    """
+    error = pred - target
+    return _weighted(np.mean(np.abs(error), axis=1), np.sign(error) / pred.shape[1], sample_weight, grad)
+
+
+def huber(pred: Array, target: Array, sample_weight: Array | None = None, *, delta: float = 1.0,
+          grad: Array | None = None, n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``0.5 * e ** 2`` where ``|e| <= delta`` and ``delta * |e| - 0.5 * delta ** 2`` beyond,
+    ``e = pred - target``.
+
+    >>> huber(np.array([[1.0, -3.0]]), np.zeros((1, 2)))
+    (array([1.5]), array([[ 0.5, -0.5]]))
+    """
+    error = pred - target
+    inner = np.clip(error, -delta, delta)
+    row_loss = np.mean(inner * (error - 0.5 * inner), axis=1)
+    return _weighted(row_loss, inner / pred.shape[1], sample_weight, grad)
+
+
+# --------------------------------------------------------------------------------------------- optimizers
+
+
+def _decay(param: Array, learning_rate: float, weight_decay: float | None) -> None:
+    if weight_decay:
+        param -= param * (learning_rate * weight_decay)
+
+
+def sgd_step(param: Array, grad: Array, *, learning_rate: float = 0.01, weight_decay: float | None = None,
+             n_threads: int | None = None) -> None:
+    """``param -= learning_rate * grad``.
+
+    >>> p = np.ones(2)
+    >>> sgd_step(p, np.array([1.0, -1.0]), learning_rate=0.5)
+    >>> p
+    array([0.5, 1.5])
+    """
+    _decay(param, learning_rate, weight_decay)
+    param -= learning_rate * grad
+
+
+def momentum_step(param: Array, grad: Array, velocity: Array, *, learning_rate: float = 0.01,
+                  momentum: float = 0.9, nesterov: bool = False, weight_decay: float | None = None,
+                  n_threads: int | None = None) -> None:
+    """``velocity = momentum * velocity - learning_rate * grad``; the step is the velocity, or
+    ``momentum * velocity - learning_rate * grad`` of the new velocity for Nesterov.
+
+    >>> p, v = np.ones(1), np.zeros(1)
+    >>> momentum_step(p, np.ones(1), v, learning_rate=0.5)
+    >>> p, v
+    (array([0.5]), array([-0.5]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    scaled = learning_rate * grad
+    velocity *= momentum
+    velocity -= scaled
+    param += momentum * velocity - scaled if nesterov else velocity
+
+
+def rmsprop_step(param: Array, grad: Array, velocity: Array, momentum_buffer: Array | None = None,
+                 average: Array | None = None, *, learning_rate: float = 0.001, rho: float = 0.9,
+                 momentum: float = 0.0, epsilon: float = 1e-7, weight_decay: float | None = None,
+                 n_threads: int | None = None) -> None:
+    """``velocity`` averages ``grad ** 2``; the step is ``grad / sqrt(velocity - average ** 2 + epsilon)``,
+    the difference held at zero where it rounds below.
+
+    >>> p, v = np.ones(1), np.zeros(1)
+    >>> rmsprop_step(p, np.ones(1), v, learning_rate=0.1)
+    >>> p.round(4), v.round(4)
+    (array([0.6838]), array([0.1]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    velocity *= rho
+    velocity += (1 - rho) * grad * grad
+    variance: Array = velocity
+    if average is not None:
+        average *= rho
+        average += (1 - rho) * grad
+        variance = np.maximum(velocity - average * average, 0)
+    step = learning_rate * grad / np.sqrt(variance + epsilon)
+    if momentum_buffer is not None:
+        momentum_buffer *= momentum
+        momentum_buffer += step
+        step = momentum_buffer
+    param -= step
+
+
+def adagrad_step(param: Array, grad: Array, accumulator: Array, *, learning_rate: float = 0.001,
+                 epsilon: float = 1e-7, weight_decay: float | None = None,
+                 n_threads: int | None = None) -> None:
+    """``accumulator += grad ** 2``; the step is ``grad / sqrt(accumulator + epsilon)``.
+
+    >>> p, a = np.ones(1), np.zeros(1)
+    >>> adagrad_step(p, np.ones(1), a, learning_rate=0.5, epsilon=0.0)
+    >>> p, a
+    (array([0.5]), array([1.]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    accumulator += grad * grad
+    param -= learning_rate * grad / np.sqrt(accumulator + epsilon)
+
+
+def adadelta_step(param: Array, grad: Array, accumulated_grad: Array, accumulated_delta: Array, *,
+                  learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7,
+                  weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """The step is ``sqrt(accumulated_delta + epsilon) / sqrt(accumulated_grad + epsilon) * grad``, the two
+    being averages of the squared steps and the squared gradients.
+
+    >>> p, g2, d2 = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adadelta_step(p, np.ones(1), g2, d2, learning_rate=1.0)
+    >>> p.round(6), g2.round(6), d2.round(9)
+    (array([0.998586]), array([0.05]), array([1.e-07]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    accumulated_grad *= rho
+    accumulated_grad += (1 - rho) * grad * grad
+    step = np.sqrt(accumulated_delta + epsilon) * grad / np.sqrt(accumulated_grad + epsilon)
+    accumulated_delta *= rho
+    accumulated_delta += (1 - rho) * step * step
+    param -= learning_rate * step
+
+
+def adam_step(param: Array, grad: Array, m: Array, v: Array, step: int, *, learning_rate: float = 0.001,
+              beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, v_hat: Array | None = None,
+              weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """``param -= alpha * m / (sqrt(v) + epsilon)`` with
+    ``alpha = learning_rate * sqrt(1 - beta_2 ** step) / (1 - beta_1 ** step)``; AMSGrad's maximum in `v_hat`.
+
+    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adam_step(p, np.ones(1), m, v, 1)
+    >>> p.round(6), m.round(6), v.round(6)
+    (array([0.999]), array([0.1]), array([0.001]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    m += (grad - m) * (1 - beta_1)
+    v += (grad * grad - v) * (1 - beta_2)
+    if v_hat is not None:
+        v = np.maximum(v_hat, v, out=v_hat)
+    alpha = learning_rate * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+    param -= alpha * m / (np.sqrt(v) + epsilon)
+
+
+def adamw_step(param: Array, grad: Array, m: Array, v: Array, step: int, *, learning_rate: float = 0.001,
+               beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, v_hat: Array | None = None,
+               weight_decay: float = 0.004, n_threads: int | None = None) -> None:
+    """Adam after ``param -= learning_rate * weight_decay * param``.
+
+    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adamw_step(p, np.zeros(1), m, v, 1, learning_rate=0.5, weight_decay=0.5)
+    >>> p
+    array([0.75])
+    """
+    adam_step(param, grad, m, v, step, learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2,
+              epsilon=epsilon, v_hat=v_hat, weight_decay=weight_decay)
+
+
+def adamax_step(param: Array, grad: Array, m: Array, u: Array, step: int, *, learning_rate: float = 0.001,
+                beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+                weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """``u = max(beta_2 * u, |grad|)``; the step is ``m / ((1 - beta_1 ** step) * (u + epsilon))``.
+
+    >>> p, m, u = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> adamax_step(p, np.ones(1), m, u, 1)
+    >>> p.round(6), m.round(6), u
+    (array([0.999]), array([0.1]), array([1.]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    m += (grad - m) * (1 - beta_1)
+    np.maximum(beta_2 * u, np.abs(grad), out=u)
+    param -= learning_rate / (1 - beta_1**step) * m / (u + epsilon)
+
+
+def nadam_step(param: Array, grad: Array, m: Array, v: Array, step: int, u_product: float = 1.0, *,
+               learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+               epsilon: float = 1e-7, weight_decay: float | None = None,
+               n_threads: int | None = None) -> float:
+    """Adam with Nesterov's look-ahead: ``u_t = beta_1 * (1 - 0.5 * 0.96 ** t)`` weights the averages.
+    Returns the product of the ``u_t`` so far, for the next step.
+
+    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> round(nadam_step(p, np.ones(1), m, v, 1), 6), p.round(6)
+    (0.468, array([0.998937]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    u = beta_1 * (1 - 0.5 * 0.96**step)
+    u_next = beta_1 * (1 - 0.5 * 0.96 ** (step + 1))
+    u_product *= u
+    m += (grad - m) * (1 - beta_1)
+    v += (grad * grad - v) * (1 - beta_2)
+    m_hat = u_next / (1 - u_product * u_next) * m + (1 - u) / (1 - u_product) * grad
+    param -= learning_rate * m_hat / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+    return u_product
+
+
+def lion_step(param: Array, grad: Array, m: Array, *, learning_rate: float = 0.001, beta_1: float = 0.9,
+              beta_2: float = 0.99, weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """``param -= learning_rate * sign(beta_1 * m + (1 - beta_1) * grad)``, then `m` averages the gradient
+    with `beta_2`.
+
+    >>> p, m = np.ones(2), np.zeros(2)
+    >>> lion_step(p, np.array([3.0, -0.1]), m, learning_rate=0.5)
+    >>> p
+    array([0.5, 1.5])
+    """
+    _decay(param, learning_rate, weight_decay)
+    param -= learning_rate * np.sign(beta_1 * m + (1 - beta_1) * grad)
+    m *= beta_2
+    m += (1 - beta_2) * grad
+
+
+# --------------------------------------------------------------------------------------------------- rows
+
+
+def gather_rows(x: Array, index: Array, out: Array | None = None, dtype: Any = None,
+                n_threads: int | None = None) -> Array:
+    """``x[index]`` as float32 or float64: `dtype`, by default that of `out`, else of `x`, else float32.
+
+    >>> gather_rows(np.array([[1, 2], [3, 4]], dtype=np.uint8), np.array([1, 1, 0]))
+    array([[3., 4.],
+           [3., 4.],
+           [1., 2.]], dtype=float32)
+    """
+    if out is not None:
+        np.copyto(out, x[index])
+        return out
+    return x[index].astype(dtype or (x.dtype if x.dtype in (np.float32, np.float64) else np.float32))
+
+
+def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> list[Array]:
+    """Philox4x32-10 (Salmon et al., 2011): four words of 32 random bits for each counter and 64-bit key.
+
+    Parameters
+    ----------
+    counter : tuple of four integer arrays
+        Words of 32 bits, broadcast against each other.
+    seed : int
+        The key, in [0, 2**64).
+
+    Returns
+    -------
+    list of four ndarrays of uint64
+        Values below 2**32.
+
+    Examples
+    --------
+    >>> [f"{int(word):08x}" for word in philox((0, 0, 0, 0), seed=0)]
+    ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    low = np.uint64(0xFFFFFFFF)
+    c0, c1, c2, c3 = np.broadcast_arrays(*(np.asarray(word, dtype=np.uint64) for word in counter))
+    key0, key1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = ((p1 >> np.uint64(32)) ^ c1 ^ np.uint64(key0), p1 & low,
+                          (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(key1), p0 & low)
+        key0, key1 = (key0 + 0x9E3779B9) & 0xFFFFFFFF, (key1 + 0xBB67AE85) & 0xFFFFFFFF
+    return [c0, c1, c2, c3]
+
+
+def dropout_forward(x: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,
+                    out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``x / (1 - rate)`` where Philox keeps an element, zero elsewhere. Element (r, c) draws word ``c % 4``
+    of the counter ``(c // 4, r, step, stream)`` under the key `seed`.
+
+    >>> dropout_forward(np.ones((1, 6)), 0.5, seed=0)
+    array([[0., 2., 2., 2., 2., 0.]])
+    """
+    rows, cols = x.shape
+    counter = (np.arange(-(-cols // 4)), np.arange(rows)[:, None], step & 0xFFFFFFFF, step >> 32 ^ stream)
+    random = np.stack(philox(counter, seed), axis=-1).reshape(rows, 4 * len(counter[0]))
+    keep = random[:, :cols] >= int(rate * 2**32)
+    out = np.multiply(x, 1 / (1 - rate), out=out)
+    out[~keep] = 0
+    return out

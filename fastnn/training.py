@@ -1,0 +1,408 @@
+"""Training: what `Sequential` does with data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import losses, metrics, optimizers
+from fastnn._kernels import program as engine
+from fastnn._kernels.threads import effective_n_threads
+from fastnn.activations import number
+from fastnn.callbacks import Callback, CallbackList, History, ProgressBar
+from fastnn.errors import DivergenceError
+from fastnn.inputs import as_array, check_count, check_finite
+from fastnn.metrics import Metric
+
+__all__ = ["Trainer"]
+
+Array = NDArray[Any]
+
+
+class Trainer:
+    """The training half of `Sequential`: compile, fit, evaluate, and steps on single batches."""
+
+    dtype: str
+    seed: int
+    layers: list[Any]
+    built: bool
+    _flat: Array
+
+    def __init__(self) -> None:
+        self.optimizer: optimizers.Optimizer | None = None
+        self.stop_training = False
+        self._compiled_loss: losses.Loss | None = None
+        self._metric_identifiers: list[Any] = []
+        self._metrics: list[Metric] | None = None
+        self._state: engine.Optimizer | None = None
+        self._shuffles = 0
+
+    # ---- compile --------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Sequence[Any] | None = None) -> None:
+        """Choose what to minimise, how, and what to watch. The optimizer starts afresh.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer, default "rmsprop"
+        loss : str or Loss
+        metrics : list of str or Metric, optional
+            ``"accuracy"`` means the kind that suits the loss. Metrics are not weighted by sample weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For unknown names, with the closest known one.
+        """
+        if loss is None:
+            raise ValueError("compile needs a loss, such as loss='mse'; received None")
+        if isinstance(metrics, (str, bytes, Mapping)) or (metrics is not None and not hasattr(metrics, "__iter__")):
+            raise TypeError(f"metrics must be a list, such as ['accuracy']; received {metrics!r}")
+        new_optimizer, new_loss, identifiers = optimizers.get(optimizer), losses.get(loss), list(metrics or ())
+        resolved = self._resolve(identifiers, new_loss) if self.built else None
+        with self._exclusively("compile"):
+            self.optimizer, self._compiled_loss = new_optimizer, new_loss
+            self._metric_identifiers, self._metrics = identifiers, resolved
+            self._training = None
+            self._reset_optimizer()
+
+    def _resolve(self, identifiers: Sequence[Any], loss: losses.Loss) -> list[Metric]:
+        found = [metrics.get(identifier, loss, self.n_outputs) for identifier in identifiers]
+        for metric in found:
+            if metric.sparse != loss.sparse:
+                takes = "integer labels" if metric.sparse else "target rows"
+                raise ValueError(f"metric {metric.name!r} takes {takes}, but the loss {loss.name!r} does not; "
+                                 "choose the metric's kind that suits the loss")
+        return found
+
+    @property
+    def loss(self) -> losses.Loss | None:
+        """The compiled loss, or None."""
+        return self._compiled_loss
+
+    @property
+    def _loss(self) -> losses.Loss:
+        if self._compiled_loss is None:
+            raise ValueError("the model is not compiled: call compile(optimizer, loss) first")
+        return self._compiled_loss
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The compiled metrics; those that depend on the model's outputs are known once it is built."""
+        if self._metrics is None:
+            self._metrics = self._resolve(self._metric_identifiers, self._loss)
+        return self._metrics
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """``"loss"`` and the names of the metrics, in the order of `evaluate`."""
+        return ["loss", *_unique_names(self.metrics)]
+
+    # ---- optimizer state ------------------------------------------------------------------------------------
+
+    def _reset_optimizer(self) -> None:
+        self._state = None
+        self._workspaces.clear()
+
+    def _optimizer_state(self) -> engine.Optimizer:
+        """The slots and step count of the compiled optimizer, made on first use, with its numbers of now."""
+        assert self.optimizer is not None
+        hyper, decay = self.optimizer.hyper, float(self.optimizer.weight_decay or 0.0)
+        if self._state is None:
+            slots = []
+            for i, value in enumerate(self.optimizer.slot_init):
+                slots.append(engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2)))
+                slots[i].fill(value)
+            self._state = engine.Optimizer(self.optimizer.kind, hyper, decay, slots)
+        self._state.set_hyper(hyper, decay)
+        return self._state
+
+    # ---- fit ------------------------------------------------------------------------------------------------
+
+    def fit(self, x: Any, y: Any = None, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto",
+            callbacks: Sequence[Callback] | None = None, validation_split: float = 0.0,
+            validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
+            class_weight: Mapping[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
+            n_threads: int | None = None) -> History:
+        """Train for some epochs.
+
+        The whole of an epoch runs in compiled code. The resulting weights are the same to the bit for any number
+        of threads. ``KeyboardInterrupt`` stops between two steps and leaves a model that can be used.
+
+        Parameters
+        ----------
+        x : array-like (n, ...)
+            Samples: arrays in any order, strides and real dtype (read-only and memory-mapped too), frames, lists.
+            Integers and float16 are converted row by row as they are needed.
+        y : array-like
+            Integer labels (n,) for sparse losses, else target rows (n, n_outputs), or (n,) for one output.
+        batch_size : int, default 32
+            Rows of a step; the last batch of an epoch may be shorter.
+        epochs : int, default 1
+            Index of the epoch at which to stop, counting from 0.
+        verbose : {"auto", 0, 1, 2}, default "auto"
+            0: silent, 1 or "auto": table of epochs and progress bar, 2: table.
+        callbacks : list of Callback, optional
+        validation_split : float, default 0.0
+            Part of the samples, the last ones, that is kept for validation; in [0, 1).
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Wins over `validation_split`.
+        shuffle : bool, default True
+            Whether the samples take a new random order in each epoch.
+        class_weight : dict of int to float, optional
+            Weight of each class in the loss; 1 for those not named.
+        sample_weight : array-like (n,), optional
+            Weight of each sample in the loss: finite, at least 0, not all 0.
+        initial_epoch : int, default 0
+        n_threads : int, optional
+            At most this many threads (`fastnn.get_num_threads` by default); small models use fewer.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the model is not compiled or an argument is not allowed; the model is then unchanged.
+        DivergenceError
+            If the loss of a batch is not finite; the weights are those from before that batch.
+        RuntimeError
+            If the model is being trained in another thread.
+        """
+        _ = self._loss  # refuses a model that is not compiled
+        batch_size = check_count("batch_size", 32 if batch_size is None else batch_size)
+        epochs = check_count("epochs", epochs)
+        initial_epoch = check_count("initial_epoch", initial_epoch, low=0)
+        if verbose not in ("auto", 0, 1, 2) or isinstance(verbose, float):
+            raise ValueError(f"verbose must be 'auto', 0, 1 or 2; received {verbose!r}")
+        if not isinstance(shuffle, (bool, np.bool_)):
+            raise TypeError(f"shuffle must be True or False; received {shuffle!r}")
+        split = number("validation_split", validation_split, "[0, 1)")
+        threads = effective_n_threads(n_threads)
+        with self._exclusively("fit"):
+            if validation_data is None and split:
+                x, y, sample_weight, validation_data = _split(x, y, sample_weight, split)
+            data = self._data(x, y, sample_weight, class_weight)
+            validation = None if validation_data is None else self._validation(validation_data)
+            check_finite(self._flat[None], "the model's weights")
+            watched = self.metrics
+            history = History()
+            shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
+            steps = -(-data.n // batch_size)
+            calls = CallbackList([*(callbacks or ()), history, *shown], self,
+                                 {"epochs": epochs, "steps": steps, "samples": data.n, "verbose": verbose})
+            self.stop_training = False
+            try:
+                calls.call("on_train_begin", {})
+                logs: dict[str, float] = {}
+                for epoch in range(initial_epoch, epochs):
+                    calls.call("on_epoch_begin", epoch, {})
+                    logs = self._epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
+                    if validation is not None:
+                        found = self._evaluate(validation, threads, watched)
+                        logs |= {f"val_{name}": value for name, value in found.items()}
+                    calls.call("on_epoch_end", epoch, logs)
+                    if self.stop_training:
+                        break
+                calls.call("on_train_end", logs)
+            finally:
+                calls.call("close")
+        return history
+
+    def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
+               watched: list[Metric], calls: CallbackList | None) -> dict[str, float]:
+        assert self.optimizer is not None
+        batch = min(batch_size, data.n)
+        runner = self._workspace("train", batch)
+        state = self._optimizer_state()
+        index = self._shuffled(data.n) if shuffle else None
+        states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
+
+        def tick(batches: int, loss_sum: float) -> None:
+            rows = min(batches * batch, data.n)
+            if calls is not None and rows:
+                calls.call("on_progress", rows, loss_sum / rows)
+
+        loss_sum, done, nonfinite = runner.train(data, state, index, batch, float(self.optimizer.learning_rate),
+                                                 self.seed, threads, _specs(watched, states), tick)
+        if nonfinite:
+            raise DivergenceError(
+                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
+                f"(learning rate {self.optimizer.learning_rate:g}); the weights are those from before that batch. "
+                "A smaller learning rate or scaled inputs are the usual remedies", epoch + 1, done + 1)
+        return _logs(loss_sum / data.n, watched, states)
+
+    def _shuffled(self, n: int) -> NDArray[np.int64]:
+        """A new order of n samples; the k-th of a model depends on its seed and k alone."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 1, self._shuffles))))
+        self._shuffles += 1
+        return rng.permutation(n)
+
+    def _validation(self, validation_data: Any) -> engine.Data:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data must be (x, y) or (x, y, sample_weight); received "
+                             f"{type(validation_data).__name__}")
+        x, y, *weight = validation_data
+        return self._data(x, y, weight[0] if weight else None, names=("validation x", "validation y"))
+
+    # ---- evaluate -------------------------------------------------------------------------------------------
+
+    def evaluate(self, x: Any, y: Any = None, batch_size: int | None = None, verbose: Any = 0,
+                 sample_weight: Any = None, return_dict: bool = False, *,
+                 n_threads: int | None = None) -> float | list[float] | dict[str, float]:
+        """Loss and metrics on samples.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        batch_size, verbose : ignored
+            Accepted for code written for Keras; the result does not depend on batches.
+        return_dict : bool, default False
+        n_threads : int, optional
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss; with metrics a list, the loss first; with `return_dict` a dict by name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`.
+        """
+        threads = effective_n_threads(n_threads)
+        if not self.built:
+            with self._exclusively("evaluate"):
+                data = self._data(x, y, sample_weight)
+        else:
+            data = self._data(x, y, sample_weight)
+        return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
+
+    def _evaluate(self, data: engine.Data, threads: int, watched: list[Metric]) -> dict[str, float]:
+        program = self._training_program()
+        work = engine.Workspace(program, self._flat, engine.evaluation_rows(data.n), False)
+        states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
+        loss_sum = engine.Runner(work).evaluate(data, threads, _specs(watched, states))
+        return _logs(loss_sum / data.n, watched, states)
+
+    # ---- single batches -------------------------------------------------------------------------------------
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                       class_weight: Mapping[int, float] | None = None, return_dict: bool = False, *,
+                       n_threads: int | None = None) -> float | list[float] | dict[str, float]:
+        """One step on one batch.
+
+        Returns
+        -------
+        float, list of float, or dict
+            Loss and metrics of this batch before the step, in the form of `evaluate`.
+
+        Raises
+        ------
+        TypeError, ValueError, DivergenceError, RuntimeError
+            As `fit`.
+        """
+        threads = effective_n_threads(n_threads)
+        with self._exclusively("train_on_batch"):
+            data = self._data(x, y, sample_weight, class_weight)
+            logs = self._epoch(data, data.n, False, threads, 0, self.metrics, None)
+        return _as_keras(logs, return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                      return_dict: bool = False) -> float | list[float] | dict[str, float]:
+        """Loss and metrics on one batch; the same as `evaluate`."""
+        return self.evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict)
+
+    def gradients(self, x: Any, y: Any, sample_weight: Any = None, *, n_threads: int | None = None) -> list[Array]:
+        """Gradient of the mean loss of all samples with respect to each parameter, without dropout.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        n_threads : int, optional
+
+        Returns
+        -------
+        list of ndarray
+            In the order and shapes of `get_weights`; zeros for layers that are not trainable.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`.
+        DivergenceError
+            If the loss is not finite.
+        """
+        threads = effective_n_threads(n_threads)
+        with self._exclusively("gradients"):
+            data = self._data(x, y, sample_weight)
+            runner = self._workspace("gradients", data.n)
+            block = self._gradient_block()
+            block.fill(0)
+            _, nonfinite = runner.gradients(data, self.seed, threads)
+            if nonfinite:
+                raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
+            return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape).copy()
+                    for layer in self.layers for name, weight in layer.weights.items()]
+
+    if TYPE_CHECKING:
+        # What Sequential provides.
+        _workspaces: dict[Any, engine.Runner]
+        _training: Any
+
+        @property
+        def n_outputs(self) -> int: ...
+        def _exclusively(self, what: str) -> AbstractContextManager[None]: ...
+        def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
+                  names: tuple[str, str] = ("x", "y")) -> engine.Data: ...
+        def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
+        def _training_program(self) -> engine.Program: ...
+        def _gradient_block(self) -> Array: ...
+
+
+def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
+    """The first and the last samples of x, y and weights."""
+    x, y = as_array(x, "x"), as_array(y, "y")
+    if sample_weight is not None:
+        sample_weight = as_array(sample_weight, "sample_weight")
+    n = len(x) if x.ndim else 0
+    first = int(n * (1.0 - split))
+    if not 0 < first < n:
+        raise ValueError(f"validation_split={split} of {n} samples leaves {first} for training and {n - first} "
+                         "for validation; both need at least one")
+    head = [None if a is None else a[:first] for a in (x, y, sample_weight)]
+    tail = [None if a is None else a[first:] for a in (x, y, sample_weight)]
+    return head[0], head[1], head[2], (tail[0], tail[1], tail[2])
+
+
+def _unique_names(watched: Sequence[Metric]) -> list[str]:
+    names: list[str] = []
+    for metric in watched:
+        same = sum(name == metric.name or name.startswith(f"{metric.name}_") for name in names)
+        names.append(f"{metric.name}_{same}" if metric.name in names else metric.name)
+    return names
+
+
+def _specs(watched: Sequence[Metric], states: Sequence[Array]) -> list[tuple[str, float, bool, Array]]:
+    """Metrics as the engine takes them."""
+    return [(metric.kind, float(metric.param), metric.sparse, state)
+            for metric, state in zip(watched, states, strict=True)]
+
+
+def _logs(loss: float, watched: Sequence[Metric], states: Sequence[Array]) -> dict[str, float]:
+    results = [metric.result(state) for metric, state in zip(watched, states, strict=True)]
+    return {"loss": loss} | dict(zip(_unique_names(watched), results, strict=True))
+
+
+def _as_keras(logs: dict[str, float], return_dict: bool) -> float | list[float] | dict[str, float]:
+    if return_dict:
+        return logs
+    values = list(logs.values())
+    return values if len(values) > 1 else values[0]

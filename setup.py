@@ -1,0 +1,146 @@
+"""Builds the compiled modules: one C library per instruction set, OpenMP where a probe finds it.
+
+Everything else about the package stands in pyproject.toml. Environment variables:
+
+FASTNN_NO_OPENMP=1   build for one thread
+FASTNN_DEBUG=1       bounds checks in Cython, asserts and debug symbols
+FASTNN_WERROR=1      warnings of our own C are errors
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools._distutils.ccompiler import new_compiler
+from setuptools._distutils.sysconfig import customize_compiler
+from setuptools.errors import CompileError, LinkError
+
+CSRC = Path("fastnn/_kernels/csrc")
+DEBUG = os.environ.get("FASTNN_DEBUG", "") not in ("", "0")
+WERROR = os.environ.get("FASTNN_WERROR", "") not in ("", "0")
+MSVC = sys.platform == "win32"
+
+# A multiply-add is fused only where the source says so (-ffp-contract=off), and nothing here may change the
+# floating-point mode of the process: no -ffast-math, which links crtfastmath.o.
+C_FLAGS = ["/O2"] if MSVC else [
+    "-O1" if DEBUG else "-O3", "-g" if DEBUG else "-g0", "-std=gnu11", "-fvisibility=hidden",
+    "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra",
+]  # fmt: skip
+# Cython's own output is not held to -Wextra.
+CYTHON_FLAGS = [flag for flag in C_FLAGS if flag not in ("-Wall", "-Wextra")]
+if WERROR and not MSVC:
+    C_FLAGS.append("-Werror")
+
+ISA_FLAGS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mf16c",
+               "-mprefer-vector-width=512"],
+}  # fmt: skip
+
+OPENMP_PROBE = """
+#include <omp.h>
+#include <stdio.h>
+int main(void)
+{
+    int n = 0;
+    #pragma omp parallel num_threads(2) reduction(+:n)
+    n += 1;
+    omp_pause_resource_all(omp_pause_hard);
+    printf("%d", n);
+    return n < 1;
+}
+"""
+
+
+def builds(source, flags, run=False):
+    """Whether the compiler takes `source` with `flags` (and the program ends with 0)."""
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.c"
+        path.write_text(source)
+        try:
+            objects = compiler.compile([str(path)], output_dir=folder, extra_postargs=flags)
+            if run:
+                compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=flags)
+                subprocess.run([str(Path(folder) / "probe")], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        except (CompileError, LinkError, OSError, subprocess.SubprocessError):
+            return False
+    return True
+
+
+def openmp_flags():
+    """Flags that turn OpenMP on, or [] (fastnn then runs on one thread and show_config() says so)."""
+    if os.environ.get("FASTNN_NO_OPENMP", "") not in ("", "0"):
+        return []
+    flags = ["/openmp"] if MSVC else ["-fopenmp"]
+    if builds(OPENMP_PROBE, flags, run=True):
+        return flags
+    print("fastnn: no working OpenMP found, building for one thread", file=sys.stderr)
+    return []
+
+
+def instruction_sets():
+    """The levels to compile: the portable one, and on x86-64 those that the compiler knows."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64") and not MSVC
+    return ["baseline"] + [isa for isa in ("avx2", "avx512")
+                           if x86 and builds("int main(void) { return 0; }", ISA_FLAGS[isa])]  # fmt: skip
+
+
+levels = instruction_sets()
+openmp = openmp_flags()
+headers = [str(path) for path in sorted(CSRC.glob("*.h")) + sorted(CSRC.glob("*.inc.c"))]
+macros = [(f"FNN_HAVE_{isa.upper()}", "1") for isa in levels]
+
+libraries = [
+    (f"fastnn_{isa}", {
+        "sources": [str(CSRC / f"isa_{isa}.c")],
+        "include_dirs": [str(CSRC)],
+        "cflags": C_FLAGS + ISA_FLAGS[isa] + ([] if MSVC else ["-fPIC"]),
+        "obj_deps": {"": headers},
+    })
+    for isa in levels
+]  # fmt: skip
+
+
+def extension(name, extra_sources=()):
+    return Extension(
+        f"fastnn._kernels.{name}",
+        [f"fastnn/_kernels/{name}.pyx", *(str(CSRC / source) for source in extra_sources)],
+        include_dirs=[str(CSRC)],
+        define_macros=macros,
+        extra_compile_args=CYTHON_FLAGS + openmp,
+        extra_link_args=openmp + ([] if MSVC or DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
+        depends=headers,
+    )
+
+
+extensions = [
+    extension("dispatch", ["source_scan.c"]),
+    extension("threads", ["threads.c"]),
+    extension("calls", ["optimizer_scalars.c"]),
+    extension("ops"),
+    extension("program", ["optimizer_scalars.c"]),
+]
+
+setup(
+    libraries=libraries,
+    ext_modules=cythonize(
+        extensions,
+        language_level=3,
+        compiler_directives={
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "initializedcheck": DEBUG,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": True,
+        },
+    ),
+)

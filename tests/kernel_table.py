@@ -1,0 +1,172 @@
+"""The table of public kernels that the tests and the benchmarks iterate over.
+
+A row names a function of fastnn.kernels (its twin in fastnn.reference has the same name), builds its
+arguments for a shape and dtype, and says what of it holds: which arguments are rows of a batch, which are
+updated in place, where its results may be written, how far it may be from the twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastnn import kernels, reference
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+# Allowed distance from the NumPy twin, in units of the dtype's eps: absolute, and relative to the twin's
+# value. "sum" is for results of a reduction, whose order differs, and for what cancels after rounding.
+EPS = {"exact": 0, "element": 8, "sum": 64}
+
+
+def tolerance(kind: str, dtype: Any) -> float:
+    """Absolute and relative tolerance of a kind of kernel."""
+    return EPS[kind] * float(np.finfo(dtype).eps)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    name: str
+    function: str
+    build: Callable[[tuple[int, int, int], Any, np.random.Generator], Arguments]
+    tolerance: str = "element"
+    rows: tuple[int, ...] = ()  # positional arguments that are rows of a batch, if rows are independent
+    in_place: tuple[int | str, ...] = ()  # arguments that are updated
+    out: str = "out"  # keyword that takes the results' arrays: "out", "grad" or none
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kernel(self) -> Callable[..., Any]:
+        return getattr(kernels, self.function)
+
+    @property
+    def twin(self) -> Callable[..., Any]:
+        return getattr(reference, self.function)
+
+    def make(self, shape: tuple[int, int, int], dtype: Any, seed: int = 0) -> Arguments:
+        """Positional and keyword arguments for (rows, n_in, n_out); elementwise kernels: (rows, n_out)."""
+        args, kwargs = self.build(shape, np.dtype(dtype), np.random.default_rng(seed))
+        return args, kwargs | self.arguments
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, scale: float = 1.0) -> np.ndarray:
+    return (rng.standard_normal(shape) * scale).astype(dtype)
+
+
+def elementwise(shape, dtype, rng, low=-6.0, high=6.0):
+    rows, _, cols = shape
+    return (rng.uniform(low, high, (rows, cols)).astype(dtype),), {}
+
+
+def activation_forward(shape, dtype, rng, name):
+    rows, _, cols = shape
+    return (normal(rng, (rows, cols), dtype, 3), name), {}
+
+
+def activation_backward(shape, dtype, rng, name):
+    (z, _), _ = activation_forward(shape, dtype, rng, name)
+    from_input = name in ("gelu", "gelu_tanh", "silu", "mish")
+    saved = z if from_input or z.size == 0 else reference.activation_forward(z, name)
+    return (normal(rng, z.shape, dtype), saved, name), {}
+
+
+def dense_forward(shape, dtype, rng, name):
+    rows, n_in, n_out = shape
+    kernel = normal(rng, (n_in, n_out), dtype, max(n_in, 1) ** -0.5)
+    return (normal(rng, (rows, n_in), dtype), kernel, normal(rng, (n_out,), dtype), name), {}
+
+
+def dense_backward(shape, dtype, rng, name):
+    (x, kernel, _, _), _ = dense_forward(shape, dtype, rng, name)
+    dy, saved, _ = activation_backward(shape, dtype, rng, name)[0]
+    return (dy * max(shape[0], 1) ** -0.5, x, kernel, saved, name), {}
+
+
+def gather(shape, dtype, rng, source):
+    rows, n_in, cols = shape
+    x = rng.integers(0, 100, (n_in + 1, cols)).astype(source)
+    return (x, rng.integers(0, n_in + 1, rows)), {"dtype": dtype}
+
+
+def class_loss(shape, dtype, rng, sparse, probabilities=False):
+    rows, _, cols = shape
+    pred = normal(rng, (rows, max(cols, 1)), dtype, 3)
+    labels = rng.integers(0, pred.shape[1], rows)
+    if probabilities and rows:
+        pred = reference.activation_forward(pred / 3, "softmax")
+    targets = rng.dirichlet(np.ones(pred.shape[1]), rows).astype(dtype)
+    return (pred, labels if sparse else targets, rng.uniform(0, 2, rows)), {}
+
+
+def column_loss(shape, dtype, rng, probabilities=False):
+    rows, _, cols = shape
+    pred = normal(rng, (rows, max(cols, 1)), dtype, 3)
+    if probabilities:
+        pred = reference.activation_forward(pred / 3, "sigmoid")
+    return (pred, rng.uniform(0, 1, pred.shape).astype(dtype), rng.uniform(0, 2, rows)), {}
+
+
+def optimizer(shape, dtype, rng, slots, steps=(), keyword_slots=()):
+    """Parameters, gradient, slots (not negative: some are averages of squares), the number of the step."""
+    size, count = shape[1:], slots + len(keyword_slots)
+    positive = [np.square(normal(rng, size, dtype)) + dtype.type(0.1) for _ in range(count)]
+    named = dict(zip(keyword_slots, positive[slots:], strict=True))
+    args = (normal(rng, size, dtype), normal(rng, size, dtype), *positive[:slots], *steps)
+    return args, {"learning_rate": 0.01} | named
+
+
+ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
+               "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
+ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
+POSITIVE = {"low": 1e-3, "high": 50.0}
+
+KERNELS = [
+    *(Kernel(name, name, elementwise, rows=(0,)) for name in ("exp", "expm1", "tanh", "erf")),
+    *(Kernel(name, name, partial(elementwise, **POSITIVE), rows=(0,)) for name in ("log", "log1p")),
+    *(Kernel(f"activation_forward-{name}", "activation_forward", partial(activation_forward, name=name),
+             "element" if name in ELEMENTWISE else "sum", rows=(0,)) for name in ACTIVATIONS),
+    *(Kernel(f"activation_backward-{name}", "activation_backward", partial(activation_backward, name=name),
+             "element" if name in ELEMENTWISE else "sum", rows=(0, 1)) for name in ACTIVATIONS),
+    *(Kernel(f"dense_forward-{name}", "dense_forward", partial(dense_forward, name=name), "sum", rows=(0,))
+      for name in ACTIVATIONS),
+    *(Kernel(f"dense_backward-{name}", "dense_backward", partial(dense_backward, name=name), "sum")
+      for name in ACTIVATIONS),
+    *(Kernel(f"{name}-{'labels' if sparse else 'rows'}-{smoothing}", name,
+             partial(class_loss, sparse=sparse, probabilities=name == "categorical_crossentropy"), "sum",
+             rows=(0, 1, 2), out="grad", arguments={"label_smoothing": smoothing})
+      for name in ("softmax_crossentropy", "categorical_crossentropy")
+      for sparse in (True, False) for smoothing in (0.0, 0.1)),
+    *(Kernel(f"{name}-{smoothing}", name,
+             partial(column_loss, probabilities=name == "binary_crossentropy"), "sum",
+             rows=(0, 1, 2), out="grad", arguments={"label_smoothing": smoothing})
+      for name in ("sigmoid_binary_crossentropy", "binary_crossentropy") for smoothing in (0.0, 0.1)),
+    *(Kernel(name, name, column_loss, "sum", rows=(0, 1, 2), out="grad")
+      for name in ("mean_squared_error", "mean_absolute_error", "huber")),
+    Kernel("sgd_step", "sgd_step", partial(optimizer, slots=0), in_place=(0,), out=""),
+    *(Kernel(f"momentum_step-{kind}", "momentum_step", partial(optimizer, slots=1), in_place=(0, 2), out="",
+             arguments={"nesterov": kind == "nesterov"}) for kind in ("momentum", "nesterov")),
+    Kernel("rmsprop_step", "rmsprop_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
+    Kernel("rmsprop_step-momentum", "rmsprop_step", partial(optimizer, slots=2), in_place=(0, 2, 3), out="",
+           arguments={"momentum": 0.5, "weight_decay": 0.1}),
+    Kernel("rmsprop_step-centered", "rmsprop_step", partial(optimizer, slots=3), "sum", in_place=(0, 2, 3, 4),
+           out="", arguments={"momentum": 0.5, "epsilon": 1.0}),
+    Kernel("adagrad_step", "adagrad_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
+    Kernel("adadelta_step", "adadelta_step", partial(optimizer, slots=2), in_place=(0, 2, 3), out=""),
+    *(Kernel(name, name, partial(optimizer, slots=2, steps=(3,)), in_place=(0, 2, 3), out="")
+      for name in ("adam_step", "adamw_step", "adamax_step")),
+    Kernel("adam_step-amsgrad", "adam_step",
+           partial(optimizer, slots=2, steps=(3,), keyword_slots=("v_hat",)),
+           in_place=(0, 2, 3, "v_hat"), out=""),
+    Kernel("nadam_step", "nadam_step", partial(optimizer, slots=2, steps=(3, 0.3)), in_place=(0, 2, 3),
+           out=""),
+    Kernel("lion_step", "lion_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
+    *(Kernel(f"gather_rows-{source}", "gather_rows", partial(gather, source=source), "exact", rows=(1,))
+      for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+                     "float16", "float32", "float64")),
+    Kernel("dropout_forward", "dropout_forward", elementwise, "exact",
+           arguments={"rate": 0.3, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
+]  # fmt: skip
