@@ -96,6 +96,9 @@ def find(identifier: Any, base: type[N], table: Mapping[str, Callable[..., N]]) 
     if not isinstance(identifier, str):
         raise TypeError(f"{kind} must be a name, a configuration with a 'name', or an instance or subclass "
                         f"of {base.__name__}; received {identifier!r}")
+    # Keras takes "Adam", "MSE" and "MeanSquaredError" too.
+    spelt = {key.replace("_", ""): key for key in table}
+    identifier = spelt.get(identifier.lower().replace("_", ""), identifier)
     if identifier not in table:
         close = difflib.get_close_matches(identifier.lower(), table, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

@@ -150,9 +150,6 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must be instances of fastnn.callbacks.Callback; received {callback!r}")
-        for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
 

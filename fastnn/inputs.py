@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.dispatch import DTYPES, SOURCES, first_nonfinite_row
 
-__all__ = ["as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights", "combined_weights"]
+__all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
+           "combined_weights"]
 
 Array = NDArray[Any]
 
@@ -42,13 +43,22 @@ def as_array(value: Any, name: str) -> Array:
 
 def check_finite(array: Array, name: str, dtype: str = "float64") -> None:
     """Refuse what is not finite in a 2-D array, or would not be in `dtype`, with the row that has it."""
-    if array.dtype.kind != "f" or not array.size:
-        return
-    row = first_nonfinite_row(SOURCES[array.dtype.str[1:]], DTYPES[dtype], array.ctypes.data, *array.shape,
-                              *array.strides)
+    row = _nonfinite_row(array, dtype)
     if row >= 0:
         large = f" or a number too large for {dtype}" if array.dtype.itemsize > np.dtype(dtype).itemsize else ""
         raise ValueError(f"{name} contains NaN or infinity{large}, first in row {row}; only finite numbers are allowed")
+
+
+def all_finite(array: Array) -> bool:
+    """Whether all numbers of an array of at most two dimensions are finite."""
+    return _nonfinite_row(np.atleast_2d(array), "float64") < 0
+
+
+def _nonfinite_row(array: Array, dtype: str) -> int:
+    if array.dtype.kind != "f" or not array.size:
+        return -1
+    return first_nonfinite_row(SOURCES[array.dtype.str[1:]], DTYPES[dtype], array.ctypes.data, *array.shape,
+                               *array.strides)
 
 
 def as_features(x: Any, shape: tuple[int, ...] | None = None, name: str = "x",
@@ -115,13 +125,15 @@ def as_labels(y: Any, n: int, n_classes: int, name: str = "y") -> NDArray[np.int
     return np.ascontiguousarray(array, dtype=np.int32)
 
 
-def as_targets(y: Any, n: int, n_outputs: int, dtype: str, probabilities: bool = False, name: str = "y") -> Array:
+def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probabilities: bool = False,
+               name: str = "y") -> Array:
     """Target rows (n, n_outputs), contiguous, of the model's dtype; within [0, 1] for `probabilities`."""
-    array = as_array(y, name)
-    if array.ndim == 1 and n_outputs == 1:
-        array = array[:, None]
+    array, n_outputs = as_array(y, name), math.prod(output_shape)
+    if array.shape[1:] == output_shape or (array.ndim == 1 and n_outputs == 1):
+        array = array.reshape(len(array), n_outputs)
     if array.ndim != 2 or array.shape[1] != n_outputs:
-        raise ValueError(f"{name} must have shape ({n}, {n_outputs}), one column for each output; received {array.shape}")
+        raise ValueError(f"{name} must have shape ({n}, {n_outputs}), one column for each output; "
+                         f"received {array.shape}")
     _check_length(array, name, n)
     check_finite(array, name, dtype)
     if probabilities and (array.min() < 0 or array.max() > 1):

@@ -698,9 +698,8 @@ def dense_backward(dy: Any, x: Any, kernel: Any, saved: Any = None, activation: 
         calls.activation_backward(kind, alpha, dy, saved, dz, threads)
     calls.dense_kernel_grad(x, dz, dkernel, dbias, threads)
     if dx is not None:
-        forward = np.empty(calls.packed_size(dy.itemsize, n_in, n_out), dy.dtype)
         transposed = np.empty(calls.packed_size(dy.itemsize, n_out, n_in), dy.dtype)
-        calls.pack(kernel, forward, transposed, threads)
+        calls.pack(kernel, None, transposed, threads)
         calls.dense_input_grad(dz, transposed, dx, threads)
     return dx, dkernel, dbias
 
@@ -735,7 +734,7 @@ def _weights(sample_weight: Any, rows: int) -> Array | None:
 
 
 def _loss(name: str, pred: Any, target: Any, sample_weight: Any, param: float, grad: Any,
-          n_threads: int | None, *, on_logits: bool = False) -> tuple[Array, Array]:  # fmt: skip
+          n_threads: int | None) -> tuple[Array, Array]:  # fmt: skip
     """Row losses and gradient. A name with a "_sparse" sibling takes labels (1-D) as well as target rows."""
     pred = _matrix("pred", pred, ("rows", "columns"))
     rows, cols = pred.shape
@@ -749,9 +748,8 @@ def _loss(name: str, pred: Any, target: Any, sample_weight: Any, param: float, g
     weights = _weights(sample_weight, rows)
     grad = _output("grad", grad, pred, (rows, cols), (pred, targets, weights))
     row_loss = np.empty(rows)
-    scratch = pred.copy() if on_logits else pred  # these kernels leave probabilities where the logits were
     if rows:
-        calls.loss(LOSSES[name], param, scratch, labels, targets, weights, row_loss, grad,
+        calls.loss(LOSSES[name], param, pred, labels, targets, weights, row_loss, grad,
                    _threads(n_threads, ELEMENT_WORK * pred.size))  # fmt: skip
     return row_loss, grad
 
@@ -799,7 +797,7 @@ def softmax_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
     (array([0.6931]), array([[-0.5,  0.5]]))
     """
     smoothing = _smoothing(label_smoothing)
-    return _loss("softmax_ce", pred, target, sample_weight, smoothing, grad, n_threads, on_logits=True)
+    return _loss("softmax_ce", pred, target, sample_weight, smoothing, grad, n_threads)
 
 
 def sigmoid_binary_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,
@@ -846,7 +844,7 @@ def sigmoid_binary_crossentropy(pred: Any, target: Any, sample_weight: Any = Non
     (array([0.6931]), array([[-0.5]]))
     """
     smoothing = _smoothing(label_smoothing)
-    return _loss("sigmoid_bce", pred, target, sample_weight, smoothing, grad, n_threads, on_logits=True)
+    return _loss("sigmoid_bce", pred, target, sample_weight, smoothing, grad, n_threads)
 
 
 def categorical_crossentropy(pred: Any, target: Any, sample_weight: Any = None, *,

@@ -15,7 +15,7 @@ from fastnn import losses
 from fastnn._kernels import program as engine
 from fastnn._kernels.dispatch import DTYPES
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.inputs import as_features, as_labels, as_targets, check_shape, combined_weights
+from fastnn.inputs import as_features, as_labels, as_targets, check_shape, check_size, combined_weights
 from fastnn.layers.base import Layer, checked_weight
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
@@ -46,6 +46,8 @@ class Sequential(Trainer):
     built : bool
         Whether the parameters exist; they do once the shape of a sample is known.
     seed : int
+    metadata : dict
+        Notes of the user's own, saved with the model; whatever JSON can hold.
 
     Raises
     ------
@@ -78,7 +80,8 @@ class Sequential(Trainer):
         self.layers: list[Layer] = []
         self.input_shape: tuple[int, ...] | None = None
         self.built = False
-        self._busy = threading.Lock()
+        self.metadata: dict[str, Any] = {}
+        self._new_locks()
         self._flat = np.empty(0, dtype)
         self._reset_engine()
         super().__init__()
@@ -105,6 +108,7 @@ class Sequential(Trainer):
         if layer._owner is not None:
             raise ValueError(f"layer {layer.name!r} belongs to a model already; make a new one for this place")
         names = [other.name for other in self.layers]
+        old_name = layer.name
         if layer.name in names:
             raise ValueError(f"two layers are named {layer.name!r}; names must be unique in a model")
         if self.input_shape:
@@ -113,8 +117,13 @@ class Sequential(Trainer):
             layer.name = layer.name or _unique(layer.default_name(), names)
             layer._owner = self
             self.layers.append(layer)
-            if self.input_shape:
-                self._allocate()
+            try:
+                if self.input_shape:
+                    self._allocate()
+            except BaseException:
+                self.layers.pop()
+                layer._owner, layer.name = None, old_name
+                raise
 
     def build(self, input_shape: Sequence[int]) -> None:
         """Create the parameters for samples of `input_shape` (without the batch).
@@ -128,14 +137,18 @@ class Sequential(Trainer):
         shape = check_shape("input_shape", input_shape)
         if self.built and shape != self.input_shape:
             raise ValueError(f"the model is built for samples of shape {self.input_shape}; received {shape}")
-        if not self.layers:
-            raise ValueError("the model has no layers; add one first")
-        if not self.built:
-            current: tuple[int, ...] = shape
-            for layer in self.layers:
-                current = tuple(layer.compute_output_shape(current))
+        with self._building:
+            if self.built:
+                return
+            if not self.layers:
+                raise ValueError("the model has no layers; add one first")
+            self._output_shape_of(shape)
             self.input_shape = shape
-            self._allocate()
+            try:
+                self._allocate()
+            except BaseException:
+                self.input_shape = None
+                raise
 
     def _allocate(self) -> None:
         """One flat block for all parameters, a view of it for each; old values are kept, new ones initialized."""
@@ -149,6 +162,7 @@ class Sequential(Trainer):
                 plan.append((layer, name, size, initializer, offset))
                 offset += -(-math.prod(size) // step) * step
             shape = tuple(layer.compute_output_shape(shape))
+        check_size(f"a model of {len(plan)} parameter arrays", offset)
         flat = engine.aligned_zeros(offset, self.dtype)
         views = []
         for index, (layer, name, size, initializer, start) in enumerate(plan):
@@ -166,16 +180,19 @@ class Sequential(Trainer):
         for layer, name, start, view in views:
             layer.weights[name], layer._offsets[name] = view, start
         self._flat = flat
-        self.built = True
         self._reset_engine()
         self._reset_optimizer()
+        self._metrics = None
+        self.built = True
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """Shape of an output sample."""
         if self.input_shape is None:
             raise ValueError("the model is not built: call build(input_shape), or fit it")
-        shape = self.input_shape
+        return self._output_shape_of(self.input_shape)
+
+    def _output_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         for layer in self.layers:
             shape = tuple(layer.compute_output_shape(shape))
         return shape
@@ -184,9 +201,17 @@ class Sequential(Trainer):
     def n_outputs(self) -> int:
         return math.prod(self.output_shape)
 
+    def _new_locks(self) -> None:
+        self._busy = threading.Lock()           # held by the call that changes the model
+        self._holder: int | None = None         # the thread of that call, while a callback of its may run
+        self._building = threading.RLock()
+
     @contextmanager
-    def _exclusively(self, what: str) -> Iterator[None]:
-        """Refuse a second call that changes the model while one is running."""
+    def _exclusively(self, what: str, from_callback: bool = False) -> Iterator[None]:
+        """Refuse a second call that changes the model while one is running, but for what a callback may do."""
+        if from_callback and self._holder == threading.get_ident():
+            yield
+            return
         if not self._busy.acquire(blocking=False):
             raise RuntimeError(f"{what} was called while the model is being trained in another call; "
                                "one training at a time is allowed for a model")
@@ -206,14 +231,14 @@ class Sequential(Trainer):
     def _lower(self, training: bool, loss: losses.Loss | None = None) -> engine.Program:
         program = engine.Program(self.dtype, math.prod(self.input_shape or ()))
         last = self.layers[-1]
-        activation = getattr(getattr(last, "activation", None), "name", "linear")
-        kernel, absorbs = loss.kernel(activation) if loss is not None else (None, False)
+        kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
         buffer = 0
         for layer in self.layers:
             buffer = layer.lower(program, buffer, training, absorbs and layer is last)
         if not program.ops or program.ops[-1].target != buffer:
             buffer = program.affine(buffer, 1.0, 0.0)
-        program.finish(training, None if loss is None else loss if kernel is None else (kernel, float(loss.param)))
+        program.finish(training, None if loss is None else loss if kernel is None
+                       else (kernel, float(loss.param), not absorbs))
         return program
 
     def _inference_program(self) -> engine.Program:
@@ -244,7 +269,7 @@ class Sequential(Trainer):
         program = self._training_program()
         found = self._workspaces.get(kind)
         if found is None or found.work.max_rows < rows:
-            need_grad = kind == "gradients" or program.has_python
+            need_grad = kind == "gradients" or program.has_python or program.two_phases(rows, 1)
             slots = self._optimizer_state().slots if kind == "train" else ()
             work = engine.Workspace(program, self._flat, rows, kind != "evaluate",
                                     self._gradient_block() if need_grad else None, slots)
@@ -279,9 +304,7 @@ class Sequential(Trainer):
             If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
         """
         rows, shape = as_features(x, self.input_shape, "x", self.dtype)
-        if not self.built:
-            with self._exclusively("predict"):
-                self.build(shape)
+        self.build(shape)
         n, threads = len(rows), effective_n_threads(n_threads)
         program = self._inference_program()
         work = engine.Workspace(program, self._flat, engine.inference_rows(n, threads), False)
@@ -325,7 +348,7 @@ class Sequential(Trainer):
         if len(weights) != len(named):
             raise ValueError(f"the model has {len(named)} weights: {', '.join(name for name, _ in named)}; "
                              f"received {len(weights)} arrays")
-        with self._exclusively("set_weights"):
+        with self._exclusively("set_weights", from_callback=True):
             checked = [checked_weight(value, old, name) for value, (name, old) in zip(weights, named, strict=True)]
             for (_, old), new in zip(named, checked, strict=True):
                 old[...] = new
@@ -395,21 +418,53 @@ class Sequential(Trainer):
     # ---- what training needs --------------------------------------------------------------------------------
 
     def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
-              names: tuple[str, str] = ("x", "y")) -> engine.Data:
-        """Checked arrays for the compiled loss and metrics. Builds the model where that has not been done."""
+              names: tuple[str, str] = ("x", "y"),
+              shape: tuple[int, ...] | None = None) -> tuple[engine.Data, tuple[int, ...]]:
+        """Checked arrays for the compiled loss and metrics, and the shape of a sample. Does not build the model."""
         if y is None:
             raise ValueError(f"{names[1]} is needed: received None")
-        rows, shape = as_features(x, self.input_shape, names[0], self.dtype)
-        if not self.built:
-            self.build(shape)
-        n, n_outputs = len(rows), self.n_outputs
+        rows, shape = as_features(x, self.input_shape or shape, names[0], self.dtype)
+        output_shape = self._output_shape_of(shape)
+        n, n_outputs = len(rows), math.prod(output_shape)
         labels = targets = None
         if self._loss.sparse:
             labels = as_labels(y, n, n_outputs, names[1])
         else:
-            targets = as_targets(y, n, n_outputs, self.dtype, _on_probabilities(self._loss), names[1])
+            targets = as_targets(y, n, output_shape, self.dtype, _on_probabilities(self._loss), names[1])
         weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
-        return engine.Data(rows, labels, targets, weight)
+        return engine.Data(rows, labels, targets, weight), shape
+
+    def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data:
+        """The same, and the model is built for it."""
+        data, shape = self._data(x, y, sample_weight, class_weight)
+        self.build(shape)
+        return data
+
+    # ---- copies ---------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
+        left_out = ("_busy", "_holder", "_building", "_flat", "_inference", "_training", "_workspaces", "_grad",
+                    "_state")
+        state = {key: value for key, value in self.__dict__.items() if key not in left_out}
+        if self._state is not None:
+            state["_optimizer"] = self._state.step, self._state.memory, self._state.slots
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        optimizer = state.pop("_optimizer", None)
+        self.__dict__.update(state)
+        self._new_locks()
+        self._reset_engine()
+        self._state = None
+        if self.built:
+            self._allocate()
+        if optimizer is not None:
+            new = self._optimizer_state()
+            new.step = optimizer[0]
+            new.memory[...] = optimizer[1]
+            for slot, old in zip(new.slots, optimizer[2], strict=True):
+                slot[...] = old
 
 
 def _on_probabilities(loss: losses.Loss) -> bool:

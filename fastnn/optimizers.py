@@ -66,9 +66,22 @@ class Optimizer(Named):
 
     def __init__(self, learning_rate: float, weight_decay: float | None) -> None:
         self.learning_rate = learning_rate
-        if weight_decay is not None:
-            weight_decay = number("weight_decay", weight_decay, NOT_NEGATIVE)
         self.weight_decay = weight_decay
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The kernels' rule follows from the arguments, and a model's slots from the rule.
+        if name in self.__dict__ and not name.startswith("_"):
+            raise AttributeError(f"{name} of an optimizer is fixed, only learning_rate and weight_decay may change; "
+                                 f"make a new {type(self).__name__}")
+        super().__setattr__(name, value)
+
+    @property
+    def weight_decay(self) -> float | None:
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, value: float | None) -> None:
+        self._weight_decay = None if value is None else number("weight_decay", value, NOT_NEGATIVE)
 
     @property
     def learning_rate(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from fastnn._kernels.threads import effective_n_threads
 from fastnn.activations import number
 from fastnn.callbacks import Callback, CallbackList, History, ProgressBar
 from fastnn.errors import DivergenceError
-from fastnn.inputs import as_array, check_count, check_finite
+from fastnn.inputs import all_finite, as_array, check_count, check_finite
 from fastnn.metrics import Metric
 
 __all__ = ["Trainer"]
@@ -39,11 +40,13 @@ class Trainer:
         self._metric_identifiers: list[Any] = []
         self._metrics: list[Metric] | None = None
         self._state: engine.Optimizer | None = None
+        self._state_of: optimizers.Optimizer | None = None
         self._shuffles = 0
 
     # ---- compile --------------------------------------------------------------------------------------------
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Sequence[Any] | None = None) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *,
+                metrics: Sequence[Any] | None = None) -> None:
         """Choose what to minimise, how, and what to watch. The optimizer starts afresh.
 
         Parameters
@@ -56,28 +59,29 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            For unknown names, with the closest known one.
+            For unknown names, with the closest known one, and for a loss that does not suit the last layer.
         """
         if loss is None:
             raise ValueError("compile needs a loss, such as loss='mse'; received None")
         if isinstance(metrics, (str, bytes, Mapping)) or (metrics is not None and not hasattr(metrics, "__iter__")):
             raise TypeError(f"metrics must be a list, such as ['accuracy']; received {metrics!r}")
         new_optimizer, new_loss, identifiers = optimizers.get(optimizer), losses.get(loss), list(metrics or ())
-        resolved = self._resolve(identifiers, new_loss) if self.built else None
+        if self.layers:
+            new_loss.kernel(self.layers[-1].output_activation)
+        resolved = self._resolve(identifiers, new_loss)
         with self._exclusively("compile"):
             self.optimizer, self._compiled_loss = new_optimizer, new_loss
             self._metric_identifiers, self._metrics = identifiers, resolved
             self._training = None
             self._reset_optimizer()
 
-    def _resolve(self, identifiers: Sequence[Any], loss: losses.Loss) -> list[Metric]:
-        found = [metrics.get(identifier, loss, self.n_outputs) for identifier in identifiers]
-        for metric in found:
-            if metric.sparse != loss.sparse:
-                takes = "integer labels" if metric.sparse else "target rows"
-                raise ValueError(f"metric {metric.name!r} takes {takes}, but the loss {loss.name!r} does not; "
-                                 "choose the metric's kind that suits the loss")
-        return found
+    def _resolve(self, identifiers: Sequence[Any], loss: losses.Loss) -> list[Metric] | None:
+        """The metrics for the loss and the outputs; None, after a check of the names, before these are known."""
+        if not self.built:
+            for identifier in identifiers:
+                metrics.get(identifier)
+            return None
+        return [metrics.get(identifier, loss, self.n_outputs) for identifier in identifiers]
 
     @property
     def loss(self) -> losses.Loss | None:
@@ -95,6 +99,8 @@ class Trainer:
         """The compiled metrics; those that depend on the model's outputs are known once it is built."""
         if self._metrics is None:
             self._metrics = self._resolve(self._metric_identifiers, self._loss)
+        if self._metrics is None:
+            raise ValueError("the model is not built: call build(input_shape), or fit it")
         return self._metrics
 
     @property
@@ -112,7 +118,10 @@ class Trainer:
         """The slots and step count of the compiled optimizer, made on first use, with its numbers of now."""
         assert self.optimizer is not None
         hyper, decay = self.optimizer.hyper, float(self.optimizer.weight_decay or 0.0)
+        if self._state_of is not self.optimizer:
+            self._reset_optimizer()
         if self._state is None:
+            self._state_of = self.optimizer
             slots = []
             for i, value in enumerate(self.optimizer.slot_init):
                 slots.append(engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2)))
@@ -187,39 +196,76 @@ class Trainer:
         with self._exclusively("fit"):
             if validation_data is None and split:
                 x, y, sample_weight, validation_data = _split(x, y, sample_weight, split)
-            data = self._data(x, y, sample_weight, class_weight)
-            validation = None if validation_data is None else self._validation(validation_data)
+            data, shape = self._data(x, y, sample_weight, class_weight)
+            validation = None if validation_data is None else self._validation(validation_data, shape)
+            calls_of_user = _callbacks(callbacks)
+            self.build(shape)
             check_finite(self._flat[None], "the model's weights")
             watched = self.metrics
             history = History()
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
             steps = -(-data.n // batch_size)
-            calls = CallbackList([*(callbacks or ()), history, *shown], self,
+            calls = CallbackList([*calls_of_user, history, *shown], self,
                                  {"epochs": epochs, "steps": steps, "samples": data.n, "verbose": verbose})
             self.stop_training = False
             try:
-                calls.call("on_train_begin", {})
+                self._call(calls, "on_train_begin", {})
                 logs: dict[str, float] = {}
                 for epoch in range(initial_epoch, epochs):
-                    calls.call("on_epoch_begin", epoch, {})
-                    logs = self._epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
+                    self._call(calls, "on_epoch_begin", epoch, {})
+                    logs = self._guarded_epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
                     if validation is not None:
                         found = self._evaluate(validation, threads, watched)
                         logs |= {f"val_{name}": value for name, value in found.items()}
-                    calls.call("on_epoch_end", epoch, logs)
+                    self._call(calls, "on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
-                calls.call("on_train_end", logs)
+                self._call(calls, "on_train_end", logs)
             finally:
                 calls.call("close")
         return history
+
+    def _call(self, calls: CallbackList, method: str, *arguments: Any) -> None:
+        """A method of all callbacks, between epochs, when they may change the weights."""
+        self._holder = threading.get_ident()
+        try:
+            calls.call(method, *arguments)
+        finally:
+            self._holder = None
+
+    def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
+                       watched: list[Metric], calls: CallbackList) -> dict[str, float]:
+        """An epoch after which the weights are finite, or those from before it.
+
+        A loss that is not finite stops before its update. But an update itself may overflow where the loss did
+        not; that is seen one batch late, with weights that are of no use any more.
+        """
+        before = self._flat.copy()
+        error: DivergenceError | None = None
+        logs: dict[str, float] = {}
+        try:
+            logs = self._epoch(data, batch_size, shuffle, threads, epoch, watched, calls)
+        except DivergenceError as caught:
+            error = caught
+        if all_finite(self._flat):
+            if error is not None:
+                raise error
+            return logs
+        batch = error.batch - 1 if error is not None else -(-data.n // batch_size)
+        self._flat[...] = before
+        self._reset_optimizer()
+        raise DivergenceError(
+            f"the update of epoch {epoch + 1}, batch {batch} made weights NaN or infinite (learning rate "
+            f"{self.optimizer.learning_rate if self.optimizer else 0:g}); the weights are those from before this "
+            "epoch, and the optimizer starts afresh. A smaller learning rate or scaled inputs are the usual remedies",
+            epoch + 1, batch)
 
     def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
                watched: list[Metric], calls: CallbackList | None) -> dict[str, float]:
         assert self.optimizer is not None
         batch = min(batch_size, data.n)
-        runner = self._workspace("train", batch)
         state = self._optimizer_state()
+        runner = self._workspace("train", batch)
         index = self._shuffled(data.n) if shuffle else None
         states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
 
@@ -243,12 +289,12 @@ class Trainer:
         self._shuffles += 1
         return rng.permutation(n)
 
-    def _validation(self, validation_data: Any) -> engine.Data:
+    def _validation(self, validation_data: Any, shape: tuple[int, ...]) -> engine.Data:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             raise ValueError("validation_data must be (x, y) or (x, y, sample_weight); received "
                              f"{type(validation_data).__name__}")
         x, y, *weight = validation_data
-        return self._data(x, y, weight[0] if weight else None, names=("validation x", "validation y"))
+        return self._data(x, y, weight[0] if weight else None, names=("validation x", "validation y"), shape=shape)[0]
 
     # ---- evaluate -------------------------------------------------------------------------------------------
 
@@ -277,11 +323,7 @@ class Trainer:
             As for `fit`.
         """
         threads = effective_n_threads(n_threads)
-        if not self.built:
-            with self._exclusively("evaluate"):
-                data = self._data(x, y, sample_weight)
-        else:
-            data = self._data(x, y, sample_weight)
+        data = self._built_data(x, y, sample_weight)
         return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
 
     def _evaluate(self, data: engine.Data, threads: int, watched: list[Metric]) -> dict[str, float]:
@@ -310,7 +352,7 @@ class Trainer:
         """
         threads = effective_n_threads(n_threads)
         with self._exclusively("train_on_batch"):
-            data = self._data(x, y, sample_weight, class_weight)
+            data = self._built_data(x, y, sample_weight, class_weight)
             logs = self._epoch(data, data.n, False, threads, 0, self.metrics, None)
         return _as_keras(logs, return_dict)
 
@@ -342,7 +384,7 @@ class Trainer:
         """
         threads = effective_n_threads(n_threads)
         with self._exclusively("gradients"):
-            data = self._data(x, y, sample_weight)
+            data = self._built_data(x, y, sample_weight)
             runner = self._workspace("gradients", data.n)
             block = self._gradient_block()
             block.fill(0)
@@ -355,13 +397,17 @@ class Trainer:
     if TYPE_CHECKING:
         # What Sequential provides.
         _workspaces: dict[Any, engine.Runner]
+        _holder: int | None
         _training: Any
 
         @property
         def n_outputs(self) -> int: ...
-        def _exclusively(self, what: str) -> AbstractContextManager[None]: ...
+        def build(self, input_shape: Sequence[int]) -> None: ...
+        def _exclusively(self, what: str, from_callback: bool = False) -> AbstractContextManager[None]: ...
         def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
-                  names: tuple[str, str] = ("x", "y")) -> engine.Data: ...
+                  names: tuple[str, str] = ("x", "y"),
+                  shape: tuple[int, ...] | None = None) -> tuple[engine.Data, tuple[int, ...]]: ...
+        def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data: ...
         def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
         def _training_program(self) -> engine.Program: ...
         def _gradient_block(self) -> Array: ...
@@ -382,6 +428,14 @@ def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, 
     return head[0], head[1], head[2], (tail[0], tail[1], tail[2])
 
 
+def _callbacks(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
+        raise TypeError(f"callbacks must be a list of fastnn.callbacks.Callback; received {callbacks!r}")
+    return list(callbacks)
+
+
 def _unique_names(watched: Sequence[Metric]) -> list[str]:
     names: list[str] = []
     for metric in watched:
@@ -390,9 +444,9 @@ def _unique_names(watched: Sequence[Metric]) -> list[str]:
     return names
 
 
-def _specs(watched: Sequence[Metric], states: Sequence[Array]) -> list[tuple[str, float, bool, Array]]:
+def _specs(watched: Sequence[Metric], states: Sequence[Array]) -> list[tuple[str, float, Array]]:
     """Metrics as the engine takes them."""
-    return [(metric.kind, float(metric.param), metric.sparse, state)
+    return [(metric.kind, float(metric.param), state)
             for metric, state in zip(watched, states, strict=True)]
 
 

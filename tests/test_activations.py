@@ -137,7 +137,7 @@ def test_types_refused():
         GELU("tanh")
 
 
-@pytest.mark.parametrize(("name", "close"), [("rellu", "relu"), ("ReLU", "relu"), ("sigmoyd", "sigmoid")])
+@pytest.mark.parametrize(("name", "close"), [("rellu", "relu"), ("reul", "relu"), ("sigmoyd", "sigmoid")])
 def test_unknown_name_suggests_the_close_one(name, close):
     with pytest.raises(ValueError, match=rf"unknown activation '{name}'. Did you mean '{close}'\?"):
         activations.get(name)

@@ -308,7 +308,7 @@ def test_numpy_scalars_are_numbers():
     assert SGD(np.int64(1)).learning_rate == 1.0
 
 
-@pytest.mark.parametrize(("name", "close"), [("adm", "adam"), ("Adam", "adam"), ("rms_prop", "rmsprop")])
+@pytest.mark.parametrize(("name", "close"), [("adm", "adam"), ("Adamm", "adam"), ("rms_prob", "rmsprop")])
 def test_unknown_name_suggests_the_close_one(name, close):
     with pytest.raises(ValueError, match=rf"unknown optimizer '{name}'. Did you mean '{close}'\?"):
         optimizers.get(name)

@@ -2,43 +2,43 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+_Array = np.ndarray[Any, np.dtype[Any]]
 
-def math(function: int, x: Array, out: Array, n_threads: int) -> None: ...
-def activation_forward(kind: int, alpha: float, z: Array, y: Array, n_threads: int) -> None: ...
+def math(function: int, x: _Array, out: _Array, n_threads: int) -> None: ...
+def activation_forward(kind: int, alpha: float, z: _Array, y: _Array, n_threads: int) -> None: ...
 def activation_backward(
-    kind: int, alpha: float, dy: Array, saved: Array, dz: Array, n_threads: int
+    kind: int, alpha: float, dy: _Array, saved: _Array, dz: _Array, n_threads: int
 ) -> None: ...
 def packed_size(itemsize: int, n_rows: int, n_cols: int) -> int: ...
-def pack(w: Array, wp: Array, wt: Array | None, n_threads: int) -> None: ...
+def pack(w: _Array, wp: _Array | None, wt: _Array | None, n_threads: int) -> None: ...
 def dense_forward(
-    x: Array,
-    wp: Array,
-    bias: Array | None,
+    x: _Array,
+    wp: _Array,
+    bias: _Array | None,
     activation: int,
     alpha: float,
-    z: Array | None,
-    y: Array,
+    z: _Array | None,
+    y: _Array,
     n_threads: int,
 ) -> None: ...
-def dense_input_grad(dz: Array, wt: Array, dx: Array, n_threads: int) -> None: ...
-def dense_kernel_grad(x: Array, dz: Array, g: Array, sums: Array, n_threads: int) -> None: ...
+def dense_input_grad(dz: _Array, wt: _Array, dx: _Array, n_threads: int) -> None: ...
+def dense_kernel_grad(x: _Array, dz: _Array, g: _Array, sums: _Array, n_threads: int) -> None: ...
 def loss(
     kind: int,
     param: float,
-    pred: Array,
-    labels: Array | None,
-    targets: Array | None,
-    weight: Array | None,
-    row_loss: Array,
-    grad: Array,
+    pred: _Array,
+    labels: _Array | None,
+    targets: _Array | None,
+    weight: _Array | None,
+    row_loss: _Array,
+    grad: _Array,
     n_threads: int,
 ) -> None: ...
 def update(
     kind: int,
-    param: Array,
-    grad: Array,
-    slots: tuple[Array, ...],
+    param: _Array,
+    grad: _Array,
+    slots: tuple[_Array, ...],
     hyper: tuple[float, ...],
     learning_rate: float,
     weight_decay: float,
@@ -51,10 +51,10 @@ def gather(
     address: int,
     row_stride: int,
     col_stride: int,
-    index: Array,
-    out: Array,
+    index: _Array,
+    out: _Array,
     n_threads: int,
 ) -> None: ...
 def dropout(
-    x: Array, rate: float, seed: int, stream: int, step: int, y: Array, n_threads: int
+    x: _Array, rate: float, seed: int, stream: int, step: int, y: _Array, n_threads: int
 ) -> None: ...

@@ -148,7 +148,7 @@ cdef void pack_part(Matrix w, Matrix wp, Matrix wt, int part, int parts) noexcep
 
 
 def pack(w, wp, wt, int n_threads):
-    """wt may be None."""
+    """Either of wp and wt may be None."""
     cdef Matrix w_ = matrix(w), wp_ = matrix(wp, True), wt_ = matrix(wt, True)
     cdef int part, parts = team_size(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
@@ -213,7 +213,8 @@ cdef void loss_part(int kind, const fnn_loss* whole, Py_ssize_t itemsize, int pa
     cdef fnn_loss a = whole[0]
     cdef Py_ssize_t lo = cut(a.rows, 1, part, parts), hi = cut(a.rows, 1, part + 1, parts)
     a.rows = hi - lo
-    a.pred = <char*>a.pred + lo * a.ldpred * itemsize
+    a.pred = <const char*>a.pred + lo * a.ldpred * itemsize
+    a.prob = <char*>a.prob + lo * a.ldprob * itemsize
     a.grad = <char*>a.grad + lo * a.ldgrad * itemsize
     a.row_loss += lo
     if a.labels != NULL:
@@ -226,13 +227,14 @@ cdef void loss_part(int kind, const fnn_loss* whole, Py_ssize_t itemsize, int pa
 
 
 def loss(int kind, double param, pred, labels, targets, weight, row_loss, grad, int n_threads):
-    """The kinds on logits overwrite pred with probabilities. labels (int32) or targets is None; weight (float64) may be None."""
+    """labels (int32) or targets is None; weight (float64) may be None."""
     cdef Matrix pred_ = matrix(pred), grad_ = matrix(grad, True)
     cdef fnn_loss a
     cdef int part, parts = team_size(n_threads)
     a.rows, a.cols = pred_.rows, pred_.cols
     a.pred, a.ldpred = pred_.data, pred_.ld
     a.grad, a.ldgrad = grad_.data, grad_.ld
+    a.prob, a.ldprob = grad_.data, grad_.ld     # the probabilities are not wanted: scratch
     a.index = NULL
     a.labels = <const int32_t*>matrix(labels).data
     a.targets = matrix(targets).data
@@ -243,7 +245,8 @@ def loss(int kind, double param, pred, labels, targets, weight, row_loss, grad, 
         loss_part(kind, &a, pred_.itemsize, part, parts)
 
 
-cdef void update_part(int kind, const fnn_update* whole, Py_ssize_t itemsize, int part, int parts) noexcept nogil:
+cdef void update_part(int kind, const fnn_update* whole, Py_ssize_t itemsize,
+                      int part, int parts) noexcept nogil:
     cdef fnn_update u = whole[0]
     cdef Py_ssize_t lo = cut(u.cols, LINE, part, parts), hi = cut(u.cols, LINE, part + 1, parts)
     cdef int i
@@ -283,10 +286,12 @@ def update(int kind, param, grad, tuple slots, tuple hyper, double learning_rate
 cdef void gather_part(int source, const char* src, Py_ssize_t row_stride, Py_ssize_t col_stride,
                       const int64_t* index, Matrix out, int part, int parts) noexcept nogil:
     cdef Py_ssize_t lo = cut(out.rows, 1, part, parts), hi = cut(out.rows, 1, part + 1, parts)
-    table(out).gather(source, hi - lo, out.cols, src, row_stride, col_stride, index + lo, at(out, lo, 0), out.ld)
+    table(out).gather(source, hi - lo, out.cols, src, row_stride, col_stride, index + lo,
+                      at(out, lo, 0), out.ld)
 
 
-def gather(int source, size_t address, Py_ssize_t row_stride, Py_ssize_t col_stride, index, out, int n_threads):
+def gather(int source, size_t address, Py_ssize_t row_stride, Py_ssize_t col_stride, index, out,
+           int n_threads):
     """out = rows `index` (int64) of the matrix at `address`, whose strides are in bytes."""
     cdef Matrix out_ = matrix(out, True)
     cdef const int64_t* index_ = <const int64_t*>matrix(index).data

@@ -24,8 +24,10 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_loss:
         fnn_size rows, cols
-        void* pred
+        const void* pred
         fnn_size ldpred
+        void* prob
+        fnn_size ldprob
         const int64_t* index
         const int32_t* labels
         const void* targets

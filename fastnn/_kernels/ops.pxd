@@ -90,7 +90,8 @@ cdef class DenseOp(Op):
     cdef bint derivative_applied                    # the op above multiplies its dx by it already
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha
-    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0, Py_ssize_t* j1) noexcept nogil
+    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
+                    Py_ssize_t* j1) noexcept nogil
     cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
 
 

@@ -64,7 +64,6 @@ cdef class Op:
 cdef class DenseOp(Op):
     """y = activation(x @ W + b), W (n_in, n_out) at `kernel_offset` and b at `bias_offset` of the flat block."""
 
-
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, int activation, double alpha,
                  Py_ssize_t kernel_offset, Py_ssize_t bias_offset, bint trainable):
         super().__init__(source, target, n_in, n_out, trainable)
@@ -180,7 +179,6 @@ cdef class DenseOp(Op):
 cdef class ActivationOp(Op):
     """y = activation(x), elementwise or along rows (softmax, log_softmax)."""
 
-
     def __init__(self, int source, int target, Py_ssize_t n, int activation, double alpha):
         super().__init__(source, target, n, n)
         self.activation, self.alpha = activation, alpha
@@ -209,7 +207,6 @@ cdef class DropoutOp(Op):
     """y = x / (1 - rate) where a counter-based random bit keeps the element, else 0. The bits are made again for
     the gradient, so no mask is stored."""
 
-
     def __init__(self, int source, int target, Py_ssize_t n, double rate, uint32_t stream, seed=None):
         super().__init__(source, target, n, n)
         self.rate, self.stream = rate, stream
@@ -232,7 +229,6 @@ cdef class DropoutOp(Op):
 
 cdef class AffineOp(Op):
     """y = x * scale + offset"""
-
 
     def __init__(self, int source, int target, Py_ssize_t n, double scale, double offset):
         super().__init__(source, target, n, n)
@@ -262,7 +258,6 @@ cdef class PythonOp(Op):
     parameters' gradients into the views it was given. Its parameters are the elements [offset, offset + size)
     of the flat block.
     """
-
 
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, layer, Py_ssize_t offset,
                  Py_ssize_t size, bint trainable):
@@ -313,7 +308,6 @@ cdef void fail(Run* run, error) noexcept:
 
 cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols):
     """(rows, cols) ndarray over an arena buffer."""
-    cdef Py_ssize_t size = run.k.itemsize
     if run.k.itemsize == 4:
         flat = <float[:rows * ld]><float*>base
     else:

@@ -34,11 +34,16 @@ cdef enum:
     # Rows of one piece of predict and evaluate; a constant, so that no result depends on the caller's batches.
     INFERENCE_ROWS = 128
     EVALUATION_ROWS = 1024
+    # Rows that a group takes through all ops at a time: their activations stay in its L2 cache.
+    PIECE_ROWS = 256
 
-# Seconds between looks at signals and the progress bar, well under the 100 ms promised for Ctrl-C.
-cdef double TICK = 0.04
-# Above this many multiply-adds a step is long enough to look between its ops too.
-cdef double LONG_STEP = 2e8
+# Seconds between looks at signals and the progress bar. With the longest stretch that does not look, it stays
+# under the 100 ms promised for Ctrl-C; stretches are kept below LONGEST multiply-adds a thread (70 ms of one
+# Zen 4 core) by cutting pieces shorter, and by taking all gradients of a step before all updates.
+cdef double TICK = 0.02
+cdef double LONGEST = 4e9
+# Above this many multiply-adds a piece is long enough to look between its ops too.
+cdef double LONG_PIECE = 1e8
 # Below this many multiply-adds a thread, a second thread costs more than it saves: two barriers and the
 # movement of activations between caches are about 1 us, 50 000 multiply-adds of one Zen 4 core.
 cdef double WORK_PER_THREAD = 1.0e5
@@ -70,6 +75,7 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
 
 cdef int LAST_FROM_OUTPUT_C = LAST_FROM_OUTPUT
 cdef int LAST_ELEMENTWISE_C = LAST_ELEMENTWISE
+cdef int CORES = default_num_threads()
 
 
 cdef class Program:
@@ -85,14 +91,15 @@ cdef class Program:
     cdef readonly Py_ssize_t packed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row
     cdef readonly bint trains           # any op is trainable
-    cdef readonly bint has_python
+    cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
     cdef list gradient_buffers
-    cdef object loss                    # (kind, param) or an object with call and gradient
+    cdef object loss                    # (kind, param, keeps outputs) or an object with call and gradient
     cdef const fnn_kernels* k
     cdef void** op_array
     cdef object op_storage
     cdef int n_ops
+    cdef void* last                     # op
     cdef list producers
 
     def __init__(self, dtype, Py_ssize_t n_inputs):
@@ -127,17 +134,19 @@ cdef class Program:
                                   trainable))
 
     def finish(self, bint training, loss=None):
-        """Fix the program. `loss`: (kind, param), or an object with ``call`` and ``gradient``."""
+        """Fix the program. `loss`: an object with ``call`` and ``gradient``, or (kind, param, keeps outputs): whether
+        the loss leaves the outputs as they are where it could replace logits by probabilities."""
         cdef Op op
         cdef DenseOp dense
         cdef Py_ssize_t packed = 0
         self.loss = loss
-        self.n_outputs_check()
+        self.has_python = self.has_python or not (loss is None or isinstance(loss, tuple))
         needs = [False] * len(self.widths)
         for op in self.ops:
             op.wants_dx = training and needs[op.source]
             needs[op.target] = training and (needs[op.source] or op.trainable)
             self.trains = self.trains or op.trainable
+        needs[len(needs) - 1] = training
         self.needs_gradient = list(needs)
         for op in self.ops:
             if not isinstance(op, DenseOp):
@@ -161,10 +170,7 @@ cdef class Program:
         self.n_ops = len(self.ops)
         self.op_storage = np.array([id(o) for o in self.ops] or [0], dtype=np.uintp)
         self.op_array = <void**><size_t>self.op_storage.ctypes.data
-
-    def n_outputs_check(self):
-        if not self.ops:
-            raise ValueError("a model needs at least one layer that computes something; received none")
+        self.last = self.op_array[self.n_ops - 1]
 
     @property
     def n_inputs(self):
@@ -173,6 +179,11 @@ cdef class Program:
     @property
     def n_outputs(self):
         return (<Op>self.ops[len(self.ops) - 1]).n_out
+
+    def two_phases(self, double rows, int n_threads):
+        """Whether the gradients of a batch take too long to look at signals only after them. A workspace for
+        training then needs a gradient block."""
+        return self.work * rows / n_threads > LONGEST
 
     def threads(self, int n_threads, double rows, double passes):
         """How many of `n_threads` a batch of `rows` deserves; `passes` is 1 forward only, 3 with gradients."""
@@ -197,7 +208,7 @@ cdef class Workspace:
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, bint training, grad=None, slots=()):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype."""
-        cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b, total = 0
+        cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
         self.program, self.max_rows, self.training = program, max_rows, training
         self._param, self._grad, self._slots = param, grad, tuple(slots)
         strides = np.array([row_stride(width, itemsize) for width in program.widths], dtype=np.intp)
@@ -297,7 +308,6 @@ cdef class Optimizer:
 
 cdef struct Metric:
     int kind
-    bint sparse
     double param
     double* state
 
@@ -313,11 +323,15 @@ cdef struct Loop:
     double weight_decay
     int loss_kind
     double loss_param
+    bint keeps_outputs
     int n_metrics
-    Metric metrics[16]
-    int mode                        # UnitMode, or -1: no gradient
+    Metric* metrics
+    bint two_phases                 # all gradients before all updates, to look in between
+    bint update                     # False: the gradient block is all that is wanted
+    Py_ssize_t piece                # rows
     double loss_sum
     Py_ssize_t batches_done
+    double next_memory[2]           # the optimizer's memory after the step, if it is done
     int nonfinite
     double next_tick
     int n_groups, n_lanes, n_threads
@@ -402,8 +416,12 @@ cdef class Runner:
         self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64, dtype=np.uint8)
         self.teams = <fnn_barrier*><size_t>(self.barriers.ctypes.data + (-self.barriers.ctypes.data) % 64)
         loop.everyone = &self.teams[n_threads]
-        self.spins = 1000 if n_threads <= default_num_threads() else 10
-        self.look_between_ops = self.program.work * batch > LONG_STEP
+        self.spins = 1000 if n_threads <= CORES else 10
+        loop.piece = batch
+        if not self.program.has_python:
+            loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,
+                                                   LONGEST * loop.n_lanes / max(1.0, self.program.work)))
+        self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
         return n_threads
 
     cdef int set_loss(self, metrics) except -1:
@@ -411,17 +429,18 @@ cdef class Runner:
         cdef int i
         loss = self.program.loss
         if isinstance(loss, tuple):
-            loop.loss_kind, loop.loss_param = LOSSES[loss[0]], loss[1]
+            loop.loss_kind, loop.loss_param, loop.keeps_outputs = LOSSES[loss[0]], loss[1], loss[2]
             self.python_loss = None
         else:
             loop.loss_kind = -1
             self.python_loss = loss
-        if len(metrics) > 16:
-            raise ValueError(f"at most 16 metrics are allowed; received {len(metrics)}")
         loop.n_metrics = len(metrics)
         self.metric_states = []
-        for i, (kind, param, sparse, state) in enumerate(metrics):
-            loop.metrics[i].kind, loop.metrics[i].param, loop.metrics[i].sparse = METRICS[kind], param, sparse
+        storage = np.zeros(max(1, len(metrics)) * sizeof(Metric), dtype=np.uint8)
+        self.metric_states.append(storage)
+        loop.metrics = <Metric*><size_t>storage.ctypes.data
+        for i, (kind, param, state) in enumerate(metrics):
+            loop.metrics[i].kind, loop.metrics[i].param = METRICS[kind], param
             loop.metrics[i].state = <double*><size_t>state.ctypes.data
             self.metric_states.append(state)
 
@@ -450,12 +469,12 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef Py_ssize_t first = start + r0
         run.k.gather(self.data.source, r1 - r0, <Py_ssize_t>(<Op>self.program.op_array[0]).n_in,
-                     self.data.x + (0 if self.loop.index != NULL else first * self.data.row_stride), self.data.row_stride, self.data.col_stride,
+                     self.data.x + (0 if self.loop.index != NULL else first * self.data.row_stride),
+                     self.data.row_stride, self.data.col_stride,
                      self.loop.index + first if self.loop.index != NULL else NULL,
                      at(run.y[0], r0, run.ld[0], 0, run.k.itemsize), run.ld[0])
 
     cdef void forward(self, Share* share) noexcept nogil:
-        cdef Run* run = &self.work.run
         cdef int i
         for i in range(self.program.n_ops):
             self.run_op(i, share, 0)
@@ -488,31 +507,35 @@ cdef class Runner:
             if (<Op>op).wants_dx or (<Op>op).whole_batch:
                 self.run_op(i, share, 2)
 
-    cdef void loss(self, Share* share, Py_ssize_t start, bint with_grad) noexcept nogil:
+    cdef void loss(self, Share* share, Py_ssize_t start, bint with_grad, bint stops) noexcept nogil:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
         cdef fnn_loss args
         cdef Py_ssize_t r0, r1, r
-        cdef int last = self.last_buffer(), size = run.k.itemsize
+        cdef int last = (<Op>self.program.last).target, size = run.k.itemsize
         if loop.loss_kind < 0:
             meet(share)
             if share.thread == 0 and not run.stop:
-                self.call_python_loss(share, start, with_grad)
+                self.call_python_loss(share, start, with_grad, stops)
             meet(share)
             return
         lane_rows(share, &r0, &r1)
-        args.rows, args.cols = r1 - r0, (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
+        args.rows, args.cols = r1 - r0, (<Op>self.program.last).n_out
         args.pred, args.ldpred = at(run.y[last], r0, run.ld[last], 0, size), run.ld[last]
         self.rows_of(start + r0, &args.index, &args.labels, &args.targets, &args.weight, args.cols * size)
         args.param, args.scale = loop.loss_param, 1.0 / share.rows
         args.row_loss = self.work.row_loss + r0
         args.grad = at(run.dy[last], r0, run.ld[last], 0, size) if with_grad else NULL
         args.ldgrad = run.ld[last]
+        # Metrics see what predict gives. That is the probabilities, unless the loss takes logits that the model
+        # hands out; the probabilities then go where the gradient will.
+        args.prob = at(run.dy[last] if loop.keeps_outputs else run.y[last], r0, run.ld[last], 0, size)
+        args.ldprob = run.ld[last]
         run.k.loss(loop.loss_kind, &args)
         for r in range(r0, r1):
             if not isfinite(self.work.row_loss[r]):
                 loop.nonfinite = 1
-        if with_grad and loop.nonfinite:
+        if stops and loop.nonfinite:
             run.stop = 1        # before the update; evaluation reports the loss and goes on
         meet_team(share)
 
@@ -525,16 +548,13 @@ cdef class Runner:
         targets[0] = self.data.targets + shift * target_bytes if self.data.targets != NULL else NULL
         weight[0] = self.data.weight + shift if self.data.weight != NULL else NULL
 
-    cdef int last_buffer(self) noexcept nogil:
-        return (<Op>self.program.op_array[self.program.n_ops - 1]).target
-
-    cdef void call_python_loss(self, Share* share, Py_ssize_t start, bint with_grad) noexcept nogil:
+    cdef void call_python_loss(self, Share* share, Py_ssize_t start, bint with_grad, bint stops) noexcept nogil:
         cdef Run* run = &self.work.run
-        cdef int last = self.last_buffer()
-        cdef Py_ssize_t cols = (<Op>self.program.op_array[self.program.n_ops - 1]).n_out, r
+        cdef int last = (<Op>self.program.last).target
+        cdef Py_ssize_t cols = (<Op>self.program.last).n_out, r
         with gil:
             try:
-                x, labels, targets, weight = self.data.keep
+                _, labels, targets, weight = self.data.keep
                 if self.loop.index != NULL:
                     rows = np.asarray(<int64_t[:share.rows]>(self.loop.index + start))
                 else:
@@ -551,7 +571,7 @@ cdef class Runner:
                     grad *= (w / share.rows)[:, None]
                 if not np.isfinite(losses).all():
                     self.loop.nonfinite = 1
-                    run.stop = run.stop or with_grad
+                    run.stop = run.stop or stops
             except BaseException as error:
                 fail(run, error)
 
@@ -570,6 +590,8 @@ cdef class Runner:
                 continue
             n = (<Op>op).n_units()
             for u in range(max(0, begin - before), min(n, end - before)):
+                if mode == GRADIENT and share.thread == 0:
+                    self.look(share)
                 (<Op>op).unit(run, u, share.rows, mode, self.work.scratch + share.thread * self.work.scratch_bytes)
             before += n
 
@@ -579,12 +601,12 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef fnn_metric args
         cdef Py_ssize_t r
-        cdef int i, last = self.last_buffer()
+        cdef int i, last = (<Op>self.program.last).target
         cdef double total = 0.0
         for r in range(share.rows):
             total += self.work.row_loss[r]
         loop.loss_sum += total
-        args.rows, args.cols = share.rows, (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
+        args.rows, args.cols = share.rows, (<Op>self.program.last).n_out
         args.pred, args.ldpred = run.y[last], run.ld[last]
         self.rows_of(start, &args.index, &args.labels, &args.targets, &args.weight, args.cols * run.k.itemsize)
         args.weight = NULL      # as in Keras, sample weights belong to the loss, not to the metrics
@@ -608,61 +630,93 @@ cdef class Runner:
 
     # ---- loops ----------------------------------------------------------------------------------------------
 
+    cdef void rows(self, Share* share, Py_ssize_t start, Py_ssize_t rows, bint training) noexcept nogil:
+        """The group's rows of the batch that starts at `start`, piece by piece through all ops and the loss; back
+        again where `training`."""
+        cdef Py_ssize_t row0, row1, r0, r1, n
+        set_rows(share, rows)
+        row0, row1 = share.row0, share.row1
+        n = max(1, (row1 - row0 + self.loop.piece - 1) // self.loop.piece)
+        cdef Py_ssize_t i
+        for i in range(n):
+            share.row0 = row0 + (row1 - row0) * i // n
+            share.row1 = row0 + (row1 - row0) * (i + 1) // n
+            if share.thread == 0:
+                self.look(share)
+            lane_rows(share, &r0, &r1)
+            self.gather(share, start, r0, r1)
+            meet_team(share)
+            self.forward(share)
+            self.loss(share, start, training and self.program.trains, training)
+            if training and self.program.trains:
+                self.backward(share)
+
     cdef void train_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
         cdef Share share
-        cdef Py_ssize_t b, start, r0, r1
-        cdef int i
+        cdef Py_ssize_t b, start
         set_share(&share, loop, self.teams, self.spins)
-        set_rows(&share, 0)
-        for i in range(self.program.n_ops):
-            (<Op>self.program.op_array[i]).pack(run, &share)
-        meet(&share)
+        self.pack(&share)
         for b in range(loop.n_batches):
             start = b * loop.batch
-            set_rows(&share, min(loop.batch, loop.n - start))
             if share.thread == 0:
-                self.look(&share)
-                fnn_optimizer_scalars_of(run, loop, b)
-            lane_rows(&share, &r0, &r1)
-            self.gather(&share, start, r0, r1)
-            meet_team(&share)
-            self.forward(&share)
-            self.loss(&share, start, self.program.trains)
-            self.backward(&share)
+                self.begin_step(b)
+            self.rows(&share, start, min(loop.batch, loop.n - start), True)
             meet(&share)
             if run.stop:
                 break
+            if loop.two_phases or not loop.update:
+                meet(&share)        # all have read run.stop before it may be set again
+                self.units(&share, GRADIENT)
+                meet(&share)
+                if run.stop:
+                    break
             if share.thread == 0:
                 self.account(&share, start)
-            self.units(&share, <UnitMode>loop.mode)
-            if share.thread == 0:       # before the meeting: the next step's masks depend on it
-                loop.batches_done = b + 1
-                run.step += 1
+            if loop.update:
+                self.units(&share, UPDATE if loop.two_phases else GRADIENT_THEN_UPDATE)
+            if share.thread == 0:
+                self.end_step(b)
             meet(&share)
+
+    cdef void pack(self, Share* share) noexcept nogil:
+        """Kernels into their packed forms: whatever was written to them since the last call counts."""
+        cdef int i
+        for i in range(self.program.n_ops):
+            (<Op>self.program.op_array[i]).pack(&self.work.run, share)
+        meet(share)
+
+    cdef void begin_step(self, Py_ssize_t b) noexcept nogil:
+        """The first thread sets the scalars of the step; the others read them behind the next meeting."""
+        cdef Loop* loop = &self.loop
+        cdef Run* run = &self.work.run
+        if not loop.update:
+            return
+        loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
+        fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
+                              loop.learning_rates[b] if loop.learning_rates != NULL else loop.learning_rate,
+                              loop.next_memory, &run.update)
+
+    cdef void end_step(self, Py_ssize_t b) noexcept nogil:
+        """Before the meeting that ends a step, since the next one's random masks depend on its number."""
+        cdef Loop* loop = &self.loop
+        loop.batches_done = b + 1
+        if loop.update:
+            loop.memory[0], loop.memory[1] = loop.next_memory[0], loop.next_memory[1]
+            self.work.run.step += 1
 
     cdef void evaluate_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
         cdef Share share
-        cdef Py_ssize_t b, start, r0, r1
-        cdef int i, stop
+        cdef Py_ssize_t b, start
+        cdef int stop
         set_share(&share, loop, self.teams, self.spins)
-        set_rows(&share, 0)
-        for i in range(self.program.n_ops):
-            (<Op>self.program.op_array[i]).pack(run, &share)
-        meet(&share)
+        self.pack(&share)
         for b in range(loop.n_batches):
             start = b * loop.batch
-            set_rows(&share, min(loop.batch, loop.n - start))
-            if share.thread == 0:
-                self.look(&share)
-            lane_rows(&share, &r0, &r1)
-            self.gather(&share, start, r0, r1)
-            meet_team(&share)
-            self.forward(&share)
-            self.loss(&share, start, False)
+            self.rows(&share, start, min(loop.batch, loop.n - start), False)
             meet(&share)
             stop = run.stop
             if share.thread == 0 and not stop:
@@ -676,19 +730,19 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
         cdef Share share
-        cdef Py_ssize_t b, start, r0, r1, n_out = (<Op>self.program.op_array[self.program.n_ops - 1]).n_out
-        cdef int i, stop, last = self.last_buffer(), size = run.k.itemsize
+        cdef Py_ssize_t b, start, rows, r0, r1, n_out = (<Op>self.program.last).n_out
+        cdef int stop, last = (<Op>self.program.last).target, size = run.k.itemsize
         cdef int source = FNN_SRC_F32 if size == 4 else FNN_SRC_F64
         set_share(&share, loop, self.teams, self.spins)
-        set_rows(&share, 0)
-        for i in range(self.program.n_ops):
-            (<Op>self.program.op_array[i]).pack(run, &share)
-        meet(&share)
+        self.pack(&share)
         # Threads that never meet may leave whenever they see the stop; the others agree on it.
         cdef bint together = self.program.has_python or share.n_lanes > 1
         for b in range(loop.n_batches):
             start = b * loop.batch
-            set_rows(&share, min(loop.batch, loop.n - start))
+            rows = min(loop.batch, loop.n - start)
+            # Every group keeps its rows of the buffers in the last, shorter piece: it may be ahead of the others.
+            set_rows(&share, loop.batch)
+            share.rows, share.row0, share.row1 = rows, min(rows, share.row0), min(rows, share.row1)
             if share.thread == 0:
                 self.look(&share)
             lane_rows(&share, &r0, &r1)
@@ -732,7 +786,8 @@ cdef class Runner:
             loop.learning_rates = <const double*><size_t>learning_rate.ctypes.data
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
         loop.memory = <double*><size_t>optimizer.memory.ctypes.data
-        loop.mode = GRADIENT_THEN_UPDATE
+        loop.update = True
+        loop.two_phases = run.grad != NULL and self.program.two_phases(min(batch, data.n), n_threads)
         run.optimizer, run.step, run.seed, run.training = optimizer.kind, optimizer.step, seed, 1
         with nogil, parallel(num_threads=n_threads):
             self.train_thread()
@@ -748,8 +803,7 @@ cdef class Runner:
         self.set_loss(())
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
-        loop.mode = GRADIENT
-        run.optimizer, run.step, run.seed, run.training = -1, 0, seed, training
+        run.step, run.seed, run.training = 0, seed, training
         with nogil, parallel(num_threads=n_threads):
             self.train_thread()
         self.finish()
@@ -785,17 +839,6 @@ cdef inline void call_stage(void* op, Run* run, Share* share, int stage) noexcep
         (<Op>op).local_gradient(run, share)
     else:
         (<Op>op).backward(run, share)
-
-
-cdef void fnn_optimizer_scalars_of(Run* run, Loop* loop, Py_ssize_t batch) noexcept nogil:
-    """The first thread sets the scalars of the step that begins; the others read them behind the next barrier."""
-    cdef double rate = loop.learning_rate
-    if run.optimizer < 0:
-        return
-    if loop.learning_rates != NULL:
-        rate = loop.learning_rates[batch]
-    fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1, rate, loop.memory,
-                          &run.update)
 
 
 def inference_rows(Py_ssize_t n, int n_threads):

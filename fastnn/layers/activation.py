@@ -37,6 +37,10 @@ class Activation(Layer):
         super().__init__(name=name)
         self.activation = activations.get(activation)
 
+    @property
+    def output_activation(self) -> str:
+        return self.activation.name
+
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         if absorbed:
             return source

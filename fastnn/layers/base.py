@@ -42,16 +42,24 @@ class Layer:
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name must be a string that is not empty and has no slash; received {name!r}")
-        if not isinstance(trainable, (bool, np.bool_)):
-            raise TypeError(f"trainable must be True or False; received {trainable!r}")
         self.name: str = name or ""
-        self.trainable = bool(trainable)
+        self.trainable = trainable
         self.built = False
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
         self.weights: dict[str, Array] = {}
         self._offsets: dict[str, int] = {}
         self._owner: Any = None
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"trainable must be True or False; received {value!r}")
+        self._trainable = bool(value)
 
     # ---- what a layer defines ----------------------------------------------------------------------------
 
@@ -62,6 +70,11 @@ class Layer:
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
         """Name, shape and initializer of each parameter, in the order of ``get_weights``."""
         return {}
+
+    @property
+    def output_activation(self) -> str:
+        """Name of the activation that the layer ends with and that a loss may take over."""
+        return "linear"
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         """Add the layer's ops to the program and return the buffer that holds its output.
@@ -109,7 +122,7 @@ class Layer:
         for argument in inspect.signature(type(self)).parameters:
             value = getattr(self, argument)
             config[argument] = value.get_config() if hasattr(value, "get_config") else value
-        return config
+        return config | ({"name": self.name or None} if "name" in config else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
@@ -117,8 +130,12 @@ class Layer:
         return cls(**config)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
+        shown = []
+        for argument, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, argument)
+            if value != parameter.default and not (argument == "name" and not value):
+                shown.append(f"{argument}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def checked_weight(value: ArrayLike, like: Array, what: str) -> Array:

@@ -88,6 +88,10 @@ class Dense(Layer):
         kernel = {"kernel": ((input_shape[0], self.units), self.kernel_initializer)}
         return kernel | ({"bias": ((self.units,), self.bias_initializer)} if self.use_bias else {})
 
+    @property
+    def output_activation(self) -> str:
+        return self.activation.name
+
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         fused = not absorbed and not self.activation.rowwise
         kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)

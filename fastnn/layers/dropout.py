@@ -33,7 +33,7 @@ class Dropout(Layer):
     --------
     >>> import fastnn as fnn
     >>> fnn.layers.Dropout(0.2)
-    Dropout(rate=0.2, seed=None, name='')
+    Dropout(rate=0.2)
     """
 
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:

@@ -55,8 +55,10 @@ enum fnn_loss_kind {
 /* Losses over rows [0, rows) of `pred`; row r belongs to sample s = index ? index[r] : r. */
 typedef struct {
     fnn_size rows, cols;
-    void *pred;              /* (rows, cols): logits or outputs; kinds on logits replace them by probabilities */
+    const void *pred;        /* (rows, cols): logits or outputs */
     fnn_size ldpred;
+    void *prob;              /* (rows, cols) out: probabilities, from the kinds on logits; may be pred or grad */
+    fnn_size ldprob;
     const int64_t *index;    /* (rows,) or NULL */
     const int32_t *labels;   /* (n,) for the sparse kinds */
     const void *targets;     /* (n, cols) for the others, contiguous */

@@ -220,14 +220,14 @@ INLINE void FN(transpose)(V *rows)
     }
 }
 
-/* Copies the block [i0, i1) x [j0, j1) of w (n_in, n_out) into the packed forms; wt may be NULL. i0 and j0
+/* Copies the block [i0, i1) x [j0, j1) of w (n_in, n_out) into the packed forms; either may be NULL. i0 and j0
  * are multiples of NR, i1 and j1 too or the matrix's end: panels are then written whole, zeros included. */
 static void FN(pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
                      const void *w_, void *wp_, void *wt_)
 {
     const T *w = w_;
     T *wp = wp_, *wt = wt_;
-    for (fnn_size j = j0; j < j1; j += NR)
+    for (fnn_size j = j0; wp && j < j1; j += NR)
         for (fnn_size i = i0; i < i1; i++) {
             const T *row = w + i * n_out + j;
             T *out = wp + j * n_in + i * NR;

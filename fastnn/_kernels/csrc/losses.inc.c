@@ -60,15 +60,15 @@ INLINE double FN(row_gap)(const T *x, const T *t, fnn_size cols, T peak)
     }
     return FN(sum_wide)(sum);
 }
-/* x <- exp(x - peak); returns the sum. Lanes past the row are filled with the peak and zeroed after exp:
+/* out = exp(x - peak); returns the sum. Lanes past the row are filled with the peak and zeroed after exp:
  * filled with -infinity they would take the slow path that processors have for underflow, 15 ns a row. */
-INLINE double FN(row_exp)(T *x, fnn_size cols, T peak)
+INLINE double FN(row_exp)(const T *x, fnn_size cols, T peak, T *out)
 {
     FN(dvec) sum = {0};
     for (fnn_size j = 0; j < cols; j += VL) {
         V e = FN(vexp)(FN(load_filled)(x + j, cols - j, peak) - v_set1(peak));
         if (cols - j < VL) e = v_sel(FN(first_lanes)(cols - j), e, (V){0});
-        v_storep(x + j, e, cols - j);
+        v_storep(out + j, e, cols - j);
         sum = FN(add_wide)(sum, e);
     }
     return FN(sum_wide)(sum);
@@ -81,7 +81,7 @@ INLINE V FN(smooth)(V t, double keep, double base) { return v_fma(t, v_set1((T)k
 /* -sum t log_softmax(z) = sum t (peak - z) + sum t log(sum exp(z - peak)): no term is negative, none cancels.
  * The gradient at the target, p - t, is taken in double: p of a confident row rounds to 1 in float. */
 static double FN(softmax_ce_sparse)(int kind, const fnn_loss *a, fnn_size sample,
-                                    double slope, T *pred, T *grad)
+                                    double slope, const T *pred, T *prob, T *grad)
 {
     (void)kind;
     const fnn_size cols = a->cols, label = a->labels[sample];
@@ -90,12 +90,12 @@ static double FN(softmax_ce_sparse)(int kind, const fnn_loss *a, fnn_size sample
     double loss = keep * ((double)peak - (double)pred[label]);
     if (base > 0) loss += base * FN(row_gap)(pred, NULL, cols, peak);
 
-    const double sum = FN(row_exp)(pred, cols, peak);
-    const double label_exp = pred[label];
+    const double sum = FN(row_exp)(pred, cols, peak, prob);
+    const double label_exp = prob[label];
     const V inverse = v_set1((T)(1 / sum)), s = v_set1((T)slope), offset = v_set1((T)(-slope * base));
     for (fnn_size j = 0; j < cols; j += VL) {
-        const V p = v_loadp(pred + j, cols - j) * inverse;
-        v_storep(pred + j, p, cols - j);
+        const V p = v_loadp(prob + j, cols - j) * inverse;
+        v_storep(prob + j, p, cols - j);
         if (grad) v_storep(grad + j, v_fma(p, s, offset), cols - j);
     }
     const double p = label_exp / sum, p_minus_one = (label_exp - sum) / sum;
@@ -103,7 +103,7 @@ static double FN(softmax_ce_sparse)(int kind, const fnn_loss *a, fnn_size sample
     return loss + log(sum);
 }
 static double FN(softmax_ce)(int kind, const fnn_loss *a, fnn_size sample,
-                             double slope, T *pred, T *grad)
+                             double slope, const T *pred, T *prob, T *grad)
 {
     (void)kind;
     const fnn_size cols = a->cols;
@@ -114,11 +114,11 @@ static double FN(softmax_ce)(int kind, const fnn_loss *a, fnn_size sample,
     double loss = keep * FN(row_gap)(pred, target, cols, peak);
     if (base > 0) loss += base * FN(row_gap)(pred, NULL, cols, peak);
 
-    const double sum = FN(row_exp)(pred, cols, peak);
+    const double sum = FN(row_exp)(pred, cols, peak, prob);
     const V inverse = v_set1((T)(1 / sum));
     for (fnn_size j = 0; j < cols; j += VL) {
-        const V e = v_loadp(pred + j, cols - j), t = v_loadp(target + j, cols - j);
-        v_storep(pred + j, e * inverse, cols - j);
+        const V e = v_loadp(prob + j, cols - j), t = v_loadp(target + j, cols - j);
+        v_storep(prob + j, e * inverse, cols - j);
         if (!grad) continue;
         FN(dparts) g;
         for (int i = 0; i < FN(n_parts); i++) {
@@ -156,8 +156,9 @@ INLINE V FN(class_targets)(int kind, const fnn_loss *a, fnn_size sample, fnn_siz
 /* With q = p / sum(p), c = clip(q) and h = -t / c where unclipped, else 0: loss = -sum t log(c) and
  * d loss / d p_j = (h_j - sum_k h_k q_k) / sum(p). */
 static double FN(class_probabilities)(int kind, const fnn_loss *a, fnn_size sample,
-                                      double slope, T *pred, T *grad)
+                                      double slope, const T *pred, T *prob, T *grad)
 {
+    (void)prob;
     const fnn_size cols = a->cols;
     const V mass = v_set1((T)FN(row_sum)(pred, cols));
     FN(dvec) loss = {0}, pull = {0};
@@ -210,7 +211,7 @@ INLINE FN(loss_element) FN(loss_element_of)(int kind, V p, V t, double param)
     return (FN(loss_element)){bounded * (d - v_set1((T)0.5) * bounded), bounded, p};
 }
 static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample,
-                                    double slope, T *pred, T *grad)
+                                    double slope, const T *pred, T *prob, T *grad)
 {
     const fnn_size cols = a->cols;
     const T *target = (const T *)a->targets + sample * cols;
@@ -222,7 +223,7 @@ static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample
         const FN(loss_element) e = FN(loss_element_of)(kind, x, t, a->param);
         /* Selecting without the branch ends in an internal error of gcc 12 for SSE2 and double. */
         sum = FN(add_wide)(sum, n < VL ? v_sel(FN(first_lanes)(n), e.term, zero) : e.term);
-        if (kind == FNN_SIGMOID_BCE) v_storep(pred + j, e.pred, n);
+        if (kind == FNN_SIGMOID_BCE) v_storep(prob + j, e.pred, n);
         if (grad) v_storep(grad + j, e.slope * s, n);
     }
     return FN(sum_wide)(sum) / (double)cols;
@@ -230,7 +231,8 @@ static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample
 
 static void FN(loss)(int kind, const fnn_loss *a)
 {
-    static double (*const of_row[FNN_N_LOSSES])(int, const fnn_loss *, fnn_size, double, T *, T *) = {
+    static double (*const of_row[FNN_N_LOSSES])(int, const fnn_loss *, fnn_size, double, const T *, T *,
+                                                  T *) = {
         [FNN_SOFTMAX_CE_SPARSE] = FN(softmax_ce_sparse), [FNN_SOFTMAX_CE] = FN(softmax_ce),
         [FNN_CE_SPARSE] = FN(class_probabilities), [FNN_CE] = FN(class_probabilities),
         [FNN_SIGMOID_BCE] = FN(mean_over_columns), [FNN_BCE] = FN(mean_over_columns),
@@ -240,7 +242,8 @@ static void FN(loss)(int kind, const fnn_loss *a)
     for (fnn_size r = 0; r < a->rows; r++) {
         const fnn_size sample = a->index ? a->index[r] : r;
         const double weight = a->weight ? a->weight[sample] : 1;
-        T *pred = (T *)a->pred + r * a->ldpred, *grad = a->grad ? (T *)a->grad + r * a->ldgrad : NULL;
-        a->row_loss[r] = weight * of_row[kind](kind, a, sample, a->scale * weight, pred, grad);
+        const T *pred = (const T *)a->pred + r * a->ldpred;
+        T *prob = (T *)a->prob + r * a->ldprob, *grad = a->grad ? (T *)a->grad + r * a->ldgrad : NULL;
+        a->row_loss[r] = weight * of_row[kind](kind, a, sample, a->scale * weight, pred, prob, grad);
     }
 }

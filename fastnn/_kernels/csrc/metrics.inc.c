@@ -44,7 +44,7 @@ static double FN(binary_right)(const fnn_metric *a, const T *pred, fnn_size samp
 INLINE double FN(row_error)(int loss_kind, const fnn_metric *a, const T *pred, fnn_size sample)
 {
     const fnn_loss row = {.cols = a->cols, .targets = a->targets};
-    return FN(mean_over_columns)(loss_kind, &row, sample, 0, (T *)pred, NULL);
+    return FN(mean_over_columns)(loss_kind, &row, sample, 0, pred, NULL, NULL);
 }
 static double FN(squared_error)(const fnn_metric *a, const T *pred, fnn_size sample)
 {

@@ -1,0 +1,107 @@
+"""Models as names and arguments, the way files hold them, and back.
+
+A class is looked up among fastnn's own and those that the caller names; nothing is imported by its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+from fastnn import losses, metrics, optimizers
+from fastnn._safetensors import MAX_COUNT, brief
+from fastnn.initializers import Initializer
+from fastnn.inputs import check_count
+from fastnn.layers import registry
+from fastnn.layers.base import Layer
+
+if TYPE_CHECKING:
+    from fastnn.model import Sequential
+
+__all__ = ["described_model", "described_object", "new_model", "new_training_objects"]
+
+MAX_LAYERS = 10_000
+
+
+def described_model(model: Sequential) -> dict[str, Any]:
+    """``get_config`` of a model, with each layer's name and whether it is trained."""
+    config = model.get_config()
+    for entry, layer in zip(config["layers"], model.layers, strict=True):
+        entry |= {"name": layer.name, "trainable": layer.trainable}
+    return config
+
+
+def described_object(thing: Any) -> dict[str, Any]:
+    return {"class_name": type(thing).__name__, "config": thing.get_config()}
+
+
+def new_model(config: dict[str, Any], custom: dict[str, type]) -> Sequential:
+    """The model without weights: nothing of its size is allocated."""
+    from fastnn.model import Sequential
+
+    entries = config.get("layers")
+    if not isinstance(entries, list) or not 0 < len(entries) <= MAX_LAYERS:
+        raise ValueError(f"the model's layers are {brief(entries)}; a list of 1 to {MAX_LAYERS} is allowed")
+    seed = check_count("seed", config.get("seed"), 0, MAX_COUNT)
+    return Sequential([_layer(entry, custom) for entry in entries], seed=seed, dtype=_text(config, "dtype"),
+                      name=_text(config, "name"))
+
+
+def _layer(entry: Any, custom: dict[str, type]) -> Layer:
+    class_name, config = _class_and_config(entry, {"name", "trainable"})
+    initializers = {cls.name: cls for cls in custom.values() if issubclass(cls, Initializer)}
+    for argument, value in config.items():
+        if isinstance(value, dict) and value.get("name") in initializers:
+            config[argument] = _construct(initializers[value["name"]], value)
+    classes = {name: cls for name, cls in custom.items() if issubclass(cls, Layer)}
+    layer = registry.get(class_name, config, classes)
+    if not isinstance(entry["trainable"], bool):
+        raise ValueError(f"trainable is {brief(entry['trainable'])}; true and false are allowed")
+    layer.name, layer.trainable = _text(entry, "name"), entry["trainable"]
+    return layer
+
+
+def _class_and_config(entry: Any, more: Set[str] = frozenset()) -> tuple[str, dict[str, Any]]:
+    keys = {"class_name", "config"} | more
+    if not isinstance(entry, dict) or entry.keys() != keys or not isinstance(entry["config"], dict):
+        raise ValueError(f"an object is described by {brief(entry)}; {sorted(keys)} are allowed")
+    return _text(entry, "class_name"), entry["config"]
+
+
+def _text(config: dict[str, Any], key: str) -> str:
+    value = config.get(key)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key} is {brief(value)}; a string that is not empty is allowed")
+    return value
+
+
+def new_training_objects(training: dict[str, Any],
+                         custom: dict[str, type]) -> tuple[Any, Any, list[Any]] | None:
+    """Optimizer, loss and metrics; None for a model that was not compiled."""
+    if training.get("optimizer") is None:
+        return None
+    watched = training.get("metrics")
+    if not isinstance(watched, list):
+        raise ValueError(f"the metrics are {brief(watched)}; a list is allowed")
+    return (_object(training["optimizer"], optimizers.Optimizer, optimizers._CLASSES, custom),
+            _object(training.get("loss"), losses.Loss, losses._CLASSES, custom),
+            [_object(entry, metrics.Metric, metrics._CLASSES, custom) for entry in watched])
+
+
+def _object(entry: Any, base: type, classes: Sequence[type], custom: dict[str, type]) -> Any:
+    class_name, config = _class_and_config(entry)
+    known = {cls.__name__: cls for cls in classes} | custom
+    cls = known.get(class_name)
+    if cls is None or not issubclass(cls, base):
+        names = ", ".join(known)
+        raise ValueError(f"unknown {base.__name__.lower()} class {brief(class_name)}; known: {names}. "
+                         "Name classes of your own in custom_objects, or load with compile=False")
+    return _construct(cls, config)
+
+
+def _construct(cls: type, config: dict[str, Any]) -> Any:
+    """An object from its ``get_config``, which may name what is no argument."""
+    accepted = inspect.signature(cls).parameters
+    return cls(**{key: value for key, value in config.items()
+                  if key in accepted or key not in ("name", "class_name")})

@@ -1,0 +1,135 @@
+"""The named works of the benchmarks: networks, batches, data, and how a training step is timed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.callbacks import Callback
+from fastnn.layers import Dense
+from fastnn.model import Sequential
+from fastnn.reference_training import ReferenceMLP
+
+__all__ = ["WORKS", "Work", "blas_threads", "fastnn_seconds", "numpy_seconds", "thread_counts",
+           "threads_can_be_set"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A classifier of `sizes` (inputs, hidden layers, classes), ReLU and softmax, trained by Adam in float32.
+
+    Attributes
+    ----------
+    name : str
+    sizes : tuple of int
+    batch : int
+    steps : int
+        Of an epoch that is timed.
+    large : bool
+        Whether a step takes tenths of seconds.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    batch: int
+    steps: int
+    large: bool = False
+
+    def data(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Normal samples (steps * batch, inputs) and random labels."""
+        rng = np.random.default_rng(0)
+        n = self.steps * self.batch
+        return rng.standard_normal((n, self.sizes[0]), dtype=np.float32), rng.integers(self.sizes[-1], size=n)
+
+    def model(self) -> Sequential:
+        """The network, built and compiled."""
+        hidden = [Dense(units, activation="relu") for units in self.sizes[1:-1]]
+        model = Sequential([*hidden, Dense(self.sizes[-1], activation="softmax")], seed=0)
+        model.build((self.sizes[0],))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+
+WORKS = (
+    Work("20-64-64-2", (20, 64, 64, 2), 32, 200),
+    Work("54-100-7", (54, 100, 7), 200, 100),
+    Work("784-128-10", (784, 128, 10), 32, 100),
+    Work("64x11-10", (64,) * 11 + (10,), 64, 100),
+    Work("784-512-512-10", (784, 512, 512, 10), 128, 20),
+    Work("1024-4096-4096-1000", (1024, 4096, 4096, 1000), 256, 2, large=True),
+)
+
+
+class _Stopwatch(Callback):
+    """Keeps the shortest epoch and ends training when its time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.best = seconds, float("inf")
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.end = time.perf_counter() + self.seconds
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        now = time.perf_counter()
+        if epoch:  # the first one also sets up
+            self.best = min(self.best, now - self.start)
+            self.model.stop_training = now > self.end
+
+
+def fastnn_seconds(work: Work, n_threads: int | None = None, seconds: float = 1.0) -> float:
+    """Time of a training step: the best epoch's within about `seconds`, shuffling included."""
+    x, y = work.data()
+    watch = _Stopwatch(seconds)
+    work.model().fit(x, y, batch_size=work.batch, epochs=1_000_000, verbose=0, callbacks=[watch],
+                     n_threads=n_threads)
+    return watch.best / work.steps
+
+
+def numpy_seconds(work: Work, most: int = 1, seconds: float = 1.0) -> float:
+    """The same of :class:`~fastnn.reference_training.ReferenceMLP`, on the best number of threads to `most`.
+
+    Each number takes about `seconds`. Where threadpoolctl is not installed NumPy keeps its default number.
+    """
+    x, y = work.data()
+    mlp, rng = ReferenceMLP.from_model(work.model()), np.random.default_rng(0)
+    best = float("inf")
+    for n in thread_counts(most) if threads_can_be_set() else [None]:
+        with blas_threads(n):
+            best = min(best, _best(lambda: mlp.train_epoch(x, y, work.batch, rng), seconds))
+    return best / work.steps
+
+
+def thread_counts(most: int) -> list[int]:
+    """Powers of two below `most`, and `most`."""
+    return [*(1 << i for i in range((most - 1).bit_length())), most]
+
+
+def threads_can_be_set() -> bool:
+    """Whether threadpoolctl is there to set the number of threads of NumPy's BLAS."""
+    return importlib.util.find_spec("threadpoolctl") is not None
+
+
+def blas_threads(n: int | None) -> AbstractContextManager[Any]:
+    """NumPy's BLAS on `n` threads; None leaves them as they are."""
+    return nullcontext() if n is None else importlib.import_module("threadpoolctl").threadpool_limits(n)
+
+
+def _best(epoch: Callable[[], Any], seconds: float) -> float:
+    best, end = float("inf"), time.perf_counter() + seconds
+    while best == float("inf") or time.perf_counter() < end:
+        start = time.perf_counter()
+        epoch()
+        best = min(best, time.perf_counter() - start)
+    return best
