@@ -20,7 +20,9 @@ from libc.string cimport memset
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.ops cimport *
-from fastnn._kernels.threads cimport fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_thread_num, team_size
+from fastnn._kernels.threads cimport (
+    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_thread_num, spread_threads, team_size,
+)
 
 import numpy as np
 
@@ -336,6 +338,7 @@ cdef struct Loop:
     double next_tick
     int n_groups, n_lanes, n_threads
     fnn_barrier* everyone
+    int* cpus                       # [n_threads]
     char* out
     Py_ssize_t* unit_starts         # [n_threads + 1] over all units of all ops
 
@@ -363,6 +366,8 @@ cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noe
     share.spins = spins
     share.everyone = loop.everyone
     share.team = &teams[share.group]
+    if 1 < share.n_threads <= CORES:
+        spread_threads(share.thread, share.n_threads, loop.cpus, loop.everyone)
 
 
 cdef inline void set_rows(Share* share, Py_ssize_t rows) noexcept nogil:
@@ -413,10 +418,11 @@ cdef class Runner:
         loop.next_tick = fnn_clock() + TICK
         self.work.run.stop = 0
         # Two cache lines a team: spinning on one must not slow another.
-        self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64, dtype=np.uint8)
+        self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64 + n_threads * sizeof(int), dtype=np.uint8)
         self.teams = <fnn_barrier*><size_t>(self.barriers.ctypes.data + (-self.barriers.ctypes.data) % 64)
         loop.everyone = &self.teams[n_threads]
-        self.spins = 1000 if n_threads <= CORES else 10
+        loop.cpus = <int*>&self.teams[n_threads + 1]
+        self.spins = 300 if n_threads <= CORES else 10
         loop.piece = batch
         if not self.program.has_python:
             loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,

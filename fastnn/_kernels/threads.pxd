@@ -6,4 +6,6 @@ cdef extern from "threads.h" nogil:
     void fnn_barrier_wait(fnn_barrier* b, int n, int spins)
     double fnn_clock()
 
+cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* everyone) noexcept nogil
+
 cdef int team_size(int n_threads) noexcept nogil

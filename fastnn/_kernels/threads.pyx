@@ -9,6 +9,8 @@ cdef extern from "threads.h" nogil:
     int fnn_fork_broken()
     int fnn_openmp_version()
     int fnn_openmp_max_threads()
+    int fnn_cpu()
+    void fnn_leave_cpus(const int* cpus, int n)
 
 
 MAX_THREADS = 1024
@@ -19,6 +21,20 @@ fnn_guard_fork()
 cdef int team_size(int n_threads) noexcept nogil:
     """`n_threads`, or 1 in a forked child whose OpenMP runtime could not be cleaned before the fork."""
     return 1 if fnn_fork_broken() else n_threads
+
+
+cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* everyone) noexcept nogil:
+    """Called by all threads of a region at its start: those that share a CPU with an earlier one look for another.
+
+    cpus : int (n_threads,), written here
+    """
+    cdef int i
+    cpus[thread] = fnn_cpu()
+    fnn_barrier_wait(everyone, n_threads, 1000)
+    for i in range(thread):
+        if cpus[i] == cpus[thread] and cpus[i] >= 0:
+            fnn_leave_cpus(cpus, n_threads)
+            return
 
 
 def _cgroup_cpus():

@@ -71,6 +71,11 @@ static inline void fnn_barrier_wait(fnn_barrier *b, int n, int spins)
     }
 }
 
+/* The CPU that the thread runs on, or -1 where the system does not say. */
+int fnn_cpu(void);
+/* Moves the thread to a CPU that none of cpus[0 .. n) names, if it may run on such a one. */
+void fnn_leave_cpus(const int *cpus, int n);
+
 /* Seconds since some moment; monotonic. */
 static inline double fnn_clock(void)
 {
