@@ -105,12 +105,15 @@ def test_dense_is_exact_on_integers(dtype, threads):
 @every_kernel
 @every_dtype
 def test_kernel_agrees_with_its_twin(kernel, dtype):
-    atol = tolerance(kernel.tolerance, dtype)
+    rtol = tolerance(kernel.tolerance, dtype)
     for shape in ((1, 1, 1), (3, 5, 7), (19, 33, 70), (64, 17, 16), (2, 300, 129)):
         args, kwargs = kernel.make(shape, dtype)
         for got, want in zip(call(kernel.kernel, args, kwargs), call(kernel.twin, args, kwargs), strict=True):
             assert got.dtype == want.dtype
-            np.testing.assert_allclose(got, want, rtol=atol, atol=atol, err_msg=f"{shape}")
+            # A sum's error follows the size of its terms, not of what is left of them: 129 terms around 20 that
+            # cancel to 0.5 differ by 1e-5 between two orders in float32. The largest sum stands for the terms.
+            scale = np.abs(want).max(initial=1.0) if kernel.tolerance == "sum" else 1.0
+            np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * scale, err_msg=f"{shape}")
 
 
 @every_kernel

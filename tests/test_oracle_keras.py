@@ -518,7 +518,7 @@ def test_metric(keras, kind, columns, name, arguments):
     assert expected != 0
     assert ours(y, p) == close(expected)
     model = fnn.Sequential([fnn.Input((columns,)), fnn.layers.Activation("linear")], dtype="float64")
-    model.compile("sgd", "sparse_categorical_crossentropy" if kind == "sparse" else "mse", [ours])
+    model.compile("sgd", "sparse_categorical_crossentropy" if kind == "sparse" else "mse", metrics=[ours])
     assert model.evaluate(p, y)[1] == close(expected)
     theirs.reset_state()
     theirs.update_state(y, p, sample_weight=weight)
