@@ -51,6 +51,7 @@ __all__ = [
     "adam_step",
     "adamax_step",
     "adamw_step",
+    "affine",
     "binary_crossentropy",
     "categorical_crossentropy",
     "dense_backward",
@@ -1631,6 +1632,47 @@ def gather_rows(x: Any, index: Any, out: Array | None = None, dtype: Any = None,
         address, (row_stride, col_stride) = x.__array_interface__["data"][0], x.strides
         calls.gather(source, address, row_stride, col_stride, index, out,
                      _threads(n_threads, ELEMENT_WORK * out.size))  # fmt: skip
+    return out
+
+
+def affine(x: Any, scale: float, offset: float = 0.0, out: Array | None = None,
+           n_threads: int | None = None) -> Array:  # fmt: skip
+    """``x * scale + offset``, both numbers rounded to the dtype of `x` first.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (rows, columns)
+    scale : float
+        Finite.
+    offset : float, default 0.0
+        Finite.
+    out : ndarray, shape and dtype of `x`, optional
+        May be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import affine
+    >>> affine(np.array([[0.0, 51.0, 255.0]]), 1 / 255)
+    array([[0. , 0.2, 1. ]])
+    """
+    x = _matrix("x", x)
+    scale, offset = _number("scale", scale, -math.inf, math.inf), _number("offset", offset, -math.inf, math.inf)
+    out = _output("out", out, x, x.shape, (x,), in_place=x)
+    if x.size:
+        calls.affine(x, scale, offset, out, _threads(n_threads, ELEMENT_WORK * x.size))
     return out
 
 

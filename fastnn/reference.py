@@ -31,6 +31,7 @@ __all__ = [
     "categorical_crossentropy",
     "dense_backward",
     "dense_forward",
+    "affine",
     "dropout_forward",
     "erf",
     "exp",
@@ -659,6 +660,18 @@ def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> list[Array]:
                           (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(key1), p0 & low)
         key0, key1 = (key0 + 0x9E3779B9) & 0xFFFFFFFF, (key1 + 0xBB67AE85) & 0xFFFFFFFF
     return [c0, c1, c2, c3]
+
+
+def affine(x: Array, scale: float, offset: float = 0.0, out: Array | None = None,
+           n_threads: int | None = None) -> Array:
+    """``x * scale + offset``
+
+    >>> affine(np.array([[0.0, 51.0, 255.0]]), 1 / 255)
+    array([[0. , 0.2, 1. ]])
+    """
+    out = np.multiply(x, x.dtype.type(scale), out=out)
+    out += x.dtype.type(offset)
+    return out
 
 
 def dropout_forward(x: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,

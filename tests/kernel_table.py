@@ -167,6 +167,7 @@ KERNELS = [
     *(Kernel(f"gather_rows-{source}", "gather_rows", partial(gather, source=source), "exact", rows=(1,))
       for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
                      "float16", "float32", "float64")),
+    Kernel("affine", "affine", elementwise, "exact", rows=(0,), arguments={"scale": 1 / 3, "offset": -0.7}),
     Kernel("dropout_forward", "dropout_forward", elementwise, "exact",
            arguments={"rate": 0.3, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
 ]  # fmt: skip

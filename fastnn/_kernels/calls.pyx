@@ -300,6 +300,18 @@ def gather(int source, size_t address, Py_ssize_t row_stride, Py_ssize_t col_str
         gather_part(source, <const char*>address, row_stride, col_stride, index_, out_, part, parts)
 
 
+cdef void affine_part(Matrix x, double scale, double offset, Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).affine(hi - lo, x.cols, at(x, lo, 0), x.ld, scale, offset, at(y, lo, 0), y.ld)
+
+
+def affine(x, double scale, double offset, y, int n_threads):
+    cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
+    cdef int part, parts = team_size(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        affine_part(x_, scale, offset, y_, part, parts)
+
+
 cdef void dropout_part(Matrix x, double rate, uint64_t seed, uint32_t stream, uint64_t step, Matrix y,
                        int part, int parts) noexcept nogil:
     cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
