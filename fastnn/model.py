@@ -64,7 +64,7 @@ class Sequential(Trainer):
     >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     >>> history = model.fit(x, y, epochs=10, verbose=0)
     >>> loss, accuracy = model.evaluate(x_test, y_test)
-    >>> accuracy > 0.9
+    >>> accuracy > 0.85
     True
     """
 

@@ -1,12 +1,16 @@
-"""Every code block of the documentation runs, and so do the examples."""
+"""Every code block of the documentation and of the docstrings runs, and so do the examples."""
 
 import doctest
+import importlib
+import pkgutil
 import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+import fastnn
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
@@ -28,6 +32,16 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         assert not runner.run(test, out=said.append, clear_globs=False).failed, "".join(said)
         names = test.globs
+
+
+MODULES = [module.name for module in pkgutil.walk_packages(fastnn.__path__, "fastnn.") if "__main__" not in module.name]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    assert not doctest.testmod(importlib.import_module(name), optionflags=flags).failed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -26,9 +26,9 @@ class Rescaling(Layer):
     Examples
     --------
     >>> import fastnn as fnn
-    >>> model = fnn.Sequential([fnn.layers.Rescaling(1 / 255)])
-    >>> model.predict([[0, 51, 255]])
-    array([[0. , 0.2, 1. ]], dtype=float32)
+    >>> model = fnn.Sequential([fnn.layers.Rescaling(1 / 128, offset=-1.0)])
+    >>> model.predict([[0, 64, 128]])
+    array([[-1. , -0.5,  0. ]], dtype=float32)
     """
 
     def __init__(self, scale: float, offset: float = 0.0, name: str | None = None) -> None:
