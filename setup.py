@@ -3,7 +3,7 @@
 Everything else about the package stands in pyproject.toml. Environment variables:
 
 FASTNN_NO_OPENMP=1   build for one thread
-FASTNN_DEBUG=1       bounds checks in Cython, asserts and debug symbols
+FASTNN_DEBUG=1       bounds checks in Cython, debug symbols
 FASTNN_WERROR=1      warnings of our own C are errors
 """
 
@@ -134,6 +134,8 @@ setup(
     ext_modules=cythonize(
         extensions,
         language_level=3,
+        # One folder a mode: cythonize does not notice that directives have changed.
+        build_dir="build/cython-debug" if DEBUG else "build/cython",
         compiler_directives={
             "boundscheck": DEBUG,
             "wraparound": False,
