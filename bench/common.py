@@ -91,18 +91,23 @@ def pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+REST = 0.05  # seconds
+
+
 def interleaved(
     contestants: dict[Entry, Callable[[], object]], rounds: int, warmup: int = 1
 ) -> dict[Entry, list[float]]:
     """Seconds of each call, `rounds` times, on the entry's number of threads.
 
     All contestants run in every round, each round beginning with another one, so that a slow moment of the
-    machine meets all of them.
+    machine meets all of them. Between two the machine rests: pools of threads go on spinning for some
+    milliseconds after their work, on the core that the next contestant needs.
     """
     entries = list(contestants)
     seconds: dict[Entry, list[float]] = {entry: [] for entry in entries}
     for turn in range(warmup + rounds):
         for entry in entries[turn % len(entries):] + entries[:turn % len(entries)]:
+            time.sleep(REST)
             with limited_threads(entry[1]):
                 start = time.perf_counter()
                 contestants[entry]()
