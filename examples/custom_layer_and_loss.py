@@ -21,7 +21,8 @@ class LearnedSwish(fnn.layers.PythonLayer):
     def forward(self, x, training):
         beta = self.weights["beta"]
         gate = 1 / (1 + np.exp(-beta * x))
-        self.x, self.gate = x.copy(), gate  # for backward; x itself is a view of the engine's memory
+        if training:
+            self.x, self.gate = x.copy(), gate  # for backward; x itself is a view of the engine's memory
         return x * gate
 
     def backward(self, dy):

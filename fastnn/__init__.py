@@ -1,5 +1,13 @@
 """fastnn: dense neural networks, trained in compiled code on the CPU."""
 
+try:
+    import fastnn._kernels.dispatch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "this is fastnn's source folder, whose modules are not compiled: leave it to import the installed package, "
+        "or compile it in place with `pip install -e .`"
+    ) from error
+
 from fastnn import (
     activations,
     callbacks,

@@ -13,7 +13,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import numpy as np
@@ -35,6 +36,7 @@ from fastnn.cli_data import (
     select_columns,
 )
 from fastnn.config import cpu_name, show_config
+from fastnn.datasets import quoted
 from fastnn.files import write_file
 from fastnn.layers import Dense, Dropout, Flatten, Rescaling
 from fastnn.layers.base import Layer
@@ -60,7 +62,7 @@ def say(what: str, text: str) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train a model, show how good and how fast it is, and save it."""
-    _check_output(args.out)
+    _check_output(args.out, "model")
     data = read_data(args.data, args.target)
     assert data.y is not None
     if data.test and args.target is not None:
@@ -68,12 +70,16 @@ def train(args: argparse.Namespace) -> None:
     task, reason = choose_task(data.y, args.task)
     notes: dict[str, Any] = {"task": task, "target": data.target, "feature_names": data.features}
     if task == "classification":
-        notes["class_names"] = class_names(data.y)
+        notes["class_names"] = names = class_names(data.y)
+        if len(names) < 2:
+            raise ValueError(f"classification needs two classes or more; every row has the class {quoted(names[0])}")
     (x, y), validation, test = _parts(data, notes, args)
     model, scalings = _network(x, y, notes, args)
     say("data", f"{args.data}: {len(x):,} rows to train on, {_count(validation)} to validate, {_count(test)} "
                 f"to test; samples of shape {x.shape[1:]}, {x.dtype}")
     say("task", f"{task}{f' of {model.n_outputs} classes' if task == 'classification' else ''}: {reason}")
+    if task == "regression":
+        say("units", "the table is for targets scaled to mean 0 and deviation 1; the lines below it are in real units")
     seconds = _fit(model, _scaled((x, y), scalings), validation and _scaled(validation, scalings), args)
     rival = _numpy_seconds(model, x, y, args.batch_size) if args.data == DIGITS else None
     _move_scalings(model, scalings)
@@ -90,13 +96,13 @@ def train(args: argparse.Namespace) -> None:
     say("saved", f"{args.out} ({os.path.getsize(args.out) / 1024:,.0f} KB)")
 
 
-def _check_output(path: str) -> None:
-    """Refuse what could not be written before time goes into training."""
+def _check_output(path: str, what: str) -> None:
+    """Refuse what could not be written before time goes into the work."""
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(2, "no such folder", folder)
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path}: not a regular file; the model cannot be saved there")
+        raise ValueError(f"{path}: not a regular file; the {what} cannot be saved there")
     if not os.access(folder, os.W_OK):
         raise PermissionError(13, "the folder cannot be written", folder)
 
@@ -229,7 +235,7 @@ def _figures(model: Sequential, part: Part, n_threads: int | None) -> str:
 def predict(args: argparse.Namespace) -> None:
     """Write a row of answers for each row of data."""
     if args.out is not None:
-        _check_output(args.out)
+        _check_output(args.out, "predictions")
     model, notes = _load(args.model)
     data = read_data(args.data, notes["target"], needs_target=False)
     x = select_columns(data, notes["feature_names"], args.data)
@@ -365,8 +371,30 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(f"{message} (see {self.prog} --help)")
 
 
+def _integer(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
+    """Reads an integer in [low, high]."""
+
+    def read(text: str) -> int:
+        with suppress(ValueError):
+            value = int(text)
+            if low <= value <= high:
+                return value
+        raise argparse.ArgumentTypeError(f"must be an integer in [{low}, {high}]; received {quoted(text)}")
+
+    return read
+
+
+def _real(text: str) -> float:
+    with suppress(ValueError):
+        return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number; received {quoted(text)}")
+
+
 def _units(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")] if text.strip() else []
+    with suppress(ValueError):
+        return [int(part) for part in text.split(",")] if text.strip() else []
+    raise argparse.ArgumentTypeError(f"must be integers with commas between them, as in 512,512, or ''; "
+                                     f"received {quoted(text)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -390,14 +418,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--hidden", type=_units, default=[512, 512], metavar="N,N",
                      help="units of the hidden layers; '' for none (512,512)")
     sub.add_argument("--activation", default="relu", help="of the hidden layers (relu)")
-    sub.add_argument("--dropout", type=float, default=0.0, metavar="RATE", help="after each hidden layer (0)")
-    sub.add_argument("--epochs", type=int, default=20, metavar="N", help="passes over the data (20)")
-    sub.add_argument("--batch-size", type=int, default=32, metavar="N", help="rows of a step (32)")
+    sub.add_argument("--dropout", type=_real, default=0.0, metavar="RATE", help="after each hidden layer (0)")
+    sub.add_argument("--epochs", type=_integer(1), default=20, metavar="N", help="passes over the data (20)")
+    sub.add_argument("--batch-size", type=_integer(1), default=32, metavar="N", help="rows of a step (32)")
     sub.add_argument("--optimizer", default="adam", help="(adam)")
-    sub.add_argument("--learning-rate", type=float, metavar="RATE", help="default: the optimizer's")
-    sub.add_argument("--validation-split", type=float, metavar="PART",
+    sub.add_argument("--learning-rate", type=_real, metavar="RATE", help="default: the optimizer's")
+    sub.add_argument("--validation-split", type=_real, metavar="PART",
                      help=f"of the rows, to validate on ({VALIDATION_SPLIT}; 0 if the data has a test set)")
-    sub.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, shuffling and dropout (0)")
+    sub.add_argument("--seed", type=_integer(0, 2**63 - 1), default=0, metavar="N",
+                     help="of weights, shuffling and dropout (0)")
     sub.add_argument("--out", default="model.safetensors", metavar="FILE", help="(model.safetensors)")
     threads = [sub]
     sub = command(predict, "model", "data")
@@ -413,7 +442,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--all", action="store_true", help="the largest work too")
     threads.append(sub)
     for sub in threads:
-        sub.add_argument("--threads", type=int, metavar="N", help="at most this many (default: the cores)")
+        sub.add_argument("--threads", type=_integer(1), metavar="N", help="at most this many (default: the cores)")
     return parser
 
 

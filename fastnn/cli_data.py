@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import datasets
+from fastnn.datasets import quoted
 from fastnn.layers import Dense
 
 __all__ = ["DIGITS", "TASKS", "Data", "Scaling", "choose_task", "class_labels", "class_names", "read_data"]
@@ -92,15 +93,21 @@ def choose_task(y: Array, asked: str | None) -> tuple[str, str]:
             raise ValueError(f"classification needs one target a row; the targets have shape {y.shape}")
         return "regression", f"the target has {y.shape[1]} columns"
     if asked == "regression" and y.dtype.kind not in "biuf":
-        raise ValueError(f"regression needs numbers; the target is text such as {str(y.flat[0])!r}")
+        raise ValueError(f"regression needs numbers; the target is text such as {quoted(str(y.flat[0]))}")
     if asked is not None:
         return asked, "as asked"
-    if y.dtype.kind not in "biu":
-        return ("regression", "the target has fractions") if y.dtype.kind == "f" else \
-               ("classification", "the target is text")
+    if y.dtype.kind not in "biuf":
+        return "classification", "the target is text"
+    if not _whole(y).all():
+        return "regression", "the target has fractions"
     values = len(np.unique(y))
     few = values <= min(MAX_CLASSES, max(2, len(y) // 2))
-    return TASKS[0 if few else 1], f"the target has {values} different integers"
+    task, other = TASKS if few else TASKS[::-1]
+    return task, f"the target has {values} different integers (--task {other} to override)"
+
+
+def _whole(values: Array) -> NDArray[np.bool_]:
+    return np.isfinite(values) & (values == np.trunc(values))
 
 
 def class_names(y: Array) -> list[str]:
@@ -108,10 +115,11 @@ def class_names(y: Array) -> list[str]:
     values = np.unique(y)
     if values.dtype.kind not in "biufU":
         raise ValueError(f"classes must be integers or text; received dtype {values.dtype}")
-    if values.dtype.kind == "f" and (values != np.trunc(values)).any():
-        fraction = values[values != np.trunc(values)][0]
-        raise ValueError(f"classes must be integers or text; received {fraction}")
-    return [str(value) for value in (values if values.dtype.kind == "U" else values.astype(np.int64))]
+    if values.dtype.kind == "U":
+        return [str(value) for value in values]
+    if not _whole(values).all():
+        raise ValueError(f"classes must be integers or text; received {values[~_whole(values)][0]}")
+    return [str(int(value)) for value in values]
 
 
 def class_labels(y: Array, names: Sequence[str]) -> NDArray[np.int64]:
@@ -120,7 +128,7 @@ def class_labels(y: Array, names: Sequence[str]) -> NDArray[np.int64]:
     found = class_names(y)
     for name in found:
         if name not in position:
-            raise ValueError(f"the data has the class {name!r}; the model knows {some(names)}")
+            raise ValueError(f"the data has the class {quoted(name)}; the model knows {some(names)}")
     labels = np.unique(y.ravel(), return_inverse=True)[1]
     return np.array([position[name] for name in found], dtype=np.int64)[labels.ravel()]
 

@@ -370,7 +370,8 @@ def _parse_numbers(row: list[str], features: list[str], path: str, line: int) ->
             return numbers
     for field, name in zip(row, features, strict=True):
         if not _is_number(field):
-            raise ValueError(f"{path}, line {line}, column {name!r}: {field!r}; allowed: a finite number")
+            raise ValueError(f"{path}, line {line}, column {name!r}: {quoted(field)}; allowed: a finite number. "
+                             "Features must be complete numbers: encode columns of text, fill empty cells")
     return array("d", map(float, row))  # finite numbers whose sum is not
 
 
@@ -380,7 +381,7 @@ def _convert_labels(labels: list[str], lines: array[int], path: str, target: str
         if not label or _is_number(label) != numeric:
             kind = "a finite number" if numeric else "a label that is not a number"
             raise ValueError(
-                f"{path}, line {line}, column {target!r}: {label!r}; allowed: {kind}, as in line {lines[0]}"
+                f"{path}, line {line}, column {target!r}: {quoted(label)}; allowed: {kind}, as in line {lines[0]}"
             )
     if not numeric:
         return np.array(labels, dtype=np.str_)
@@ -395,6 +396,11 @@ def _is_number(field: str) -> bool:
         return math.isfinite(float(field)) and "_" not in field
     except ValueError:
         return False
+
+
+def quoted(cell: str, most: int = 40) -> str:
+    """A cell as messages show it, cut to `most` characters."""
+    return repr(cell if len(cell) <= most else f"{cell[:most - 3]}...")
 
 
 def _shorten(names: Iterable[str], most: int = 12) -> str:

@@ -122,7 +122,7 @@ def as_labels(y: Any, n: int, n_classes: int, name: str = "y") -> NDArray[np.int
     if low < 0 or high >= n_classes:
         at = int(np.argmax((array < 0) | (array >= n_classes)))
         raise ValueError(f"{name} contains the label {array[at]} in row {at}; {allowed}")
-    return np.ascontiguousarray(array, dtype=np.int32)
+    return np.array(array, dtype=np.int32)  # a copy: what was checked must not change while training reads it
 
 
 def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probabilities: bool = False,
@@ -139,12 +139,12 @@ def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probab
     if probabilities and (array.min() < 0 or array.max() > 1):
         at = int(np.argmax(((array < 0) | (array > 1)).any(axis=1)))
         raise ValueError(f"{name} contains a value outside [0, 1] in row {at}; this loss takes probabilities")
-    return np.ascontiguousarray(array, dtype=dtype)
+    return np.array(array, dtype=dtype, order="C")
 
 
 def as_weights(weight: Any, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
     """Finite weights >= 0, not all of them zero, as float64 (n,)."""
-    array = np.ascontiguousarray(_column(as_array(weight, name), name, n), dtype=np.float64)
+    array = np.array(_column(as_array(weight, name), name, n), dtype=np.float64)
     check_finite(array[:, None], name)
     if array.min() < 0:
         at = int(np.argmin(array))

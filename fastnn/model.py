@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -70,23 +71,47 @@ class Sequential(Trainer):
 
     def __init__(self, layers: Sequence[Layer | Input] | None = None, *, seed: int | None = None,
                  dtype: str = "float32", name: str | None = None) -> None:
-        if dtype not in DTYPES:
+        if not isinstance(dtype, str) or dtype not in DTYPES:
             raise ValueError(f"dtype must be 'float32' or 'float64'; received {dtype!r}")
         if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
             raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
-        self.dtype = str(dtype)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be a string or None; received {name!r}")
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise TypeError(f"layers must be a list of layers; received {layers!r}")
+        self._dtype = dtype
         self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else int(seed)
         self.name = name or "sequential"
-        self.layers: list[Layer] = []
-        self.input_shape: tuple[int, ...] | None = None
+        self._layers: list[Layer] = []
+        self._input_shape: tuple[int, ...] | None = None
         self.built = False
         self.metadata: dict[str, Any] = {}
         self._new_locks()
         self._flat = np.empty(0, dtype)
         self._reset_engine()
         super().__init__()
-        for layer in layers or ():
-            self.add(layer)
+        try:
+            for layer in layers or ():
+                self.add(layer)
+        except BaseException:
+            for layer in self._layers:
+                layer.release()
+            raise
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in a new list: it is `add` that changes a model."""
+        return list(self._layers)
+
+    @property
+    def dtype(self) -> str:
+        """Of the parameters and of all arithmetic."""
+        return self._dtype
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Shape of an input sample, or None before it is known."""
+        return self._input_shape
 
     # ---- structure ----------------------------------------------------------------------------------------
 
@@ -99,9 +124,9 @@ class Sequential(Trainer):
             If it is not a layer, stands in a model already, or does not fit the layer before it.
         """
         if isinstance(layer, Input):
-            if self.layers or self.input_shape:
+            if self._layers or self.input_shape:
                 raise ValueError("Input may only stand first, once; give it before all layers")
-            self.input_shape = layer.shape
+            self._input_shape = layer.shape
             return
         if not isinstance(layer, Layer):
             raise TypeError(f"a layer or Input was expected; received {layer!r}")
@@ -116,12 +141,12 @@ class Sequential(Trainer):
         with self._exclusively("add"):
             layer.name = layer.name or _unique(layer.default_name(), names)
             layer._owner = self
-            self.layers.append(layer)
+            self._layers.append(layer)
             try:
                 if self.input_shape:
                     self._allocate()
             except BaseException:
-                self.layers.pop()
+                self._layers.pop()
                 layer._owner, layer.name = None, old_name
                 raise
 
@@ -134,6 +159,8 @@ class Sequential(Trainer):
             If the shape is not a tuple of positive integers, does not suit a layer, or the model is built for
             another one.
         """
+        if self.built and input_shape == self.input_shape:
+            return
         shape = check_shape("input_shape", input_shape)
         if self.built and shape != self.input_shape:
             raise ValueError(f"the model is built for samples of shape {self.input_shape}; received {shape}")
@@ -143,11 +170,11 @@ class Sequential(Trainer):
             if not self.layers:
                 raise ValueError("the model has no layers; add one first")
             self._output_shape_of(shape)
-            self.input_shape = shape
+            known, self._input_shape = self._input_shape, shape
             try:
                 self._allocate()
             except BaseException:
-                self.input_shape = None
+                self._input_shape = known
                 raise
 
     def _allocate(self) -> None:
@@ -167,7 +194,7 @@ class Sequential(Trainer):
         views = []
         for index, (layer, name, size, initializer, start) in enumerate(plan):
             view = flat[start:start + math.prod(size)].reshape(size)
-            if name in layer.weights:
+            if name in layer.weights and layer.weights[name].shape == size:
                 view[...] = layer.weights[name]
             else:
                 rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 0, index))))
@@ -193,7 +220,9 @@ class Sequential(Trainer):
         return self._output_shape_of(self.input_shape)
 
     def _output_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        for layer in self.layers:
+        if self.built and shape == self.input_shape:
+            return self._layers[-1].output_shape
+        for layer in self._layers:
             shape = tuple(layer.compute_output_shape(shape))
         return shape
 
@@ -259,9 +288,9 @@ class Sequential(Trainer):
             self._grad = engine.aligned_zeros(self._flat.size, self.dtype, skew=320)
             for layer in self.layers:
                 if isinstance(layer, PythonLayer):
-                    layer.gradients = {name: self._grad[start:start + weight.size].reshape(weight.shape)
+                    layer._set_gradients({name: self._grad[start:start + weight.size].reshape(weight.shape)
                                        for (name, weight), start in zip(layer.weights.items(),
-                                                                        layer._offsets.values(), strict=True)}
+                                                                        layer._offsets.values(), strict=True)})
         return self._grad
 
     def _workspace(self, kind: str, rows: int) -> engine.Runner:
@@ -344,6 +373,8 @@ class Sequential(Trainer):
             If the number of arrays, a shape or a dtype is not right, or a value is not finite.
         """
         named = self._named_weights()
+        if not hasattr(weights, "__iter__"):
+            raise TypeError(f"weights must be a list of arrays, as get_weights returns; received {weights!r}")
         weights = list(weights)
         if len(weights) != len(named):
             raise ValueError(f"the model has {len(named)} weights: {', '.join(name for name, _ in named)}; "
@@ -432,7 +463,7 @@ class Sequential(Trainer):
         else:
             targets = as_targets(y, n, output_shape, self.dtype, _on_probabilities(self._loss), names[1])
         weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
-        return engine.Data(rows, labels, targets, weight), shape
+        return engine.Data(rows, labels, targets, weight, n_outputs), shape
 
     def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data:
         """The same, and the model is built for it."""
@@ -441,6 +472,10 @@ class Sequential(Trainer):
         return data
 
     # ---- copies ---------------------------------------------------------------------------------------------
+
+    def __copy__(self) -> Sequential:
+        """A model has its layers for itself: a shallow copy would share them."""
+        return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
@@ -454,6 +489,8 @@ class Sequential(Trainer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         optimizer = state.pop("_optimizer", None)
         self.__dict__.update(state)
+        for layer in self._layers:
+            layer._owner = self
         self._new_locks()
         self._reset_engine()
         self._state = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ from fastnn.activations import number
 from fastnn.callbacks import Callback, CallbackList, History, ProgressBar
 from fastnn.errors import DivergenceError
 from fastnn.inputs import all_finite, as_array, check_count, check_finite
+from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
 
 __all__ = ["Trainer"]
+
+REMEDY = "A smaller learning rate or scaled inputs are the usual remedies"
 
 Array = NDArray[Any]
 
@@ -27,15 +31,14 @@ Array = NDArray[Any]
 class Trainer:
     """The training half of `Sequential`: compile, fit, evaluate, and steps on single batches."""
 
-    dtype: str
     seed: int
-    layers: list[Any]
     built: bool
     _flat: Array
 
     def __init__(self) -> None:
         self.optimizer: optimizers.Optimizer | None = None
         self.stop_training = False
+        self.history: History | None = None
         self._compiled_loss: losses.Loss | None = None
         self._metric_identifiers: list[Any] = []
         self._metrics: list[Metric] | None = None
@@ -67,7 +70,7 @@ class Trainer:
             raise TypeError(f"metrics must be a list, such as ['accuracy']; received {metrics!r}")
         new_optimizer, new_loss, identifiers = optimizers.get(optimizer), losses.get(loss), list(metrics or ())
         if self.layers:
-            new_loss.kernel(self.layers[-1].output_activation)
+            _check_ending(new_loss, self.layers[-1])
         resolved = self._resolve(identifiers, new_loss)
         with self._exclusively("compile"):
             self.optimizer, self._compiled_loss = new_optimizer, new_loss
@@ -95,13 +98,13 @@ class Trainer:
         return self._compiled_loss
 
     @property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The compiled metrics; those that depend on the model's outputs are known once it is built."""
         if self._metrics is None:
             self._metrics = self._resolve(self._metric_identifiers, self._loss)
         if self._metrics is None:
             raise ValueError("the model is not built: call build(input_shape), or fit it")
-        return self._metrics
+        return tuple(self._metrics)
 
     @property
     def metrics_names(self) -> list[str]:
@@ -200,9 +203,8 @@ class Trainer:
             validation = None if validation_data is None else self._validation(validation_data, shape)
             calls_of_user = _callbacks(callbacks)
             self.build(shape)
-            check_finite(self._flat[None], "the model's weights")
             watched = self.metrics
-            history = History()
+            history = self.history = History()
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
             steps = -(-data.n // batch_size)
             calls = CallbackList([*calls_of_user, history, *shown], self,
@@ -234,34 +236,31 @@ class Trainer:
             self._holder = None
 
     def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
-                       watched: list[Metric], calls: CallbackList) -> dict[str, float]:
-        """An epoch after which the weights are finite, or those from before it.
-
-        A loss that is not finite stops before its update. But an update itself may overflow where the loss did
-        not; that is seen one batch late, with weights that are of no use any more.
-        """
+                       watched: Sequence[Metric], calls: CallbackList) -> dict[str, float]:
+        """An epoch after which weights and slots are finite, or the weights those from before it."""
+        check_finite(self._flat[None], "the model's weights")
         before = self._flat.copy()
-        error: DivergenceError | None = None
-        logs: dict[str, float] = {}
         try:
             logs = self._epoch(data, batch_size, shuffle, threads, epoch, watched, calls)
-        except DivergenceError as caught:
-            error = caught
-        if all_finite(self._flat):
-            if error is not None:
-                raise error
-            return logs
-        batch = error.batch - 1 if error is not None else -(-data.n // batch_size)
-        self._flat[...] = before
-        self._reset_optimizer()
-        raise DivergenceError(
-            f"the update of epoch {epoch + 1}, batch {batch} made weights NaN or infinite (learning rate "
-            f"{self.optimizer.learning_rate if self.optimizer else 0:g}); the weights are those from before this "
-            "epoch, and the optimizer starts afresh. A smaller learning rate or scaled inputs are the usual remedies",
-            epoch + 1, batch)
+            if not self._finite_slots():
+                raise DivergenceError(f"the optimizer's slots became NaN or infinite in epoch {epoch + 1}",
+                                      epoch + 1, -(-data.n // batch_size))
+        except BaseException as error:  # Ctrl-C too must leave a model that can be used
+            if all_finite(self._flat) and self._finite_slots():
+                raise
+            self._flat[...] = before
+            self._reset_optimizer()
+            if not isinstance(error, DivergenceError):
+                raise
+            raise DivergenceError(f"{error}. The weights are those from before this epoch, the optimizer starts "
+                                  f"afresh. {REMEDY}", error.epoch, error.batch) from None
+        return logs
+
+    def _finite_slots(self) -> bool:
+        return all(all_finite(slot) for slot in (self._state.slots if self._state is not None else ()))
 
     def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
-               watched: list[Metric], calls: CallbackList | None) -> dict[str, float]:
+               watched: Sequence[Metric], calls: CallbackList | None) -> dict[str, float]:
         assert self.optimizer is not None
         batch = min(batch_size, data.n)
         state = self._optimizer_state()
@@ -274,13 +273,18 @@ class Trainer:
             if calls is not None and rows:
                 calls.call("on_progress", rows, loss_sum / rows)
 
-        loss_sum, done, nonfinite = runner.train(data, state, index, batch, float(self.optimizer.learning_rate),
-                                                 self.seed, threads, _specs(watched, states), tick)
+        rate = float(self.optimizer.learning_rate)
+        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rate, self.seed, threads,
+                                                           _specs(watched, states), tick)
         if nonfinite:
             raise DivergenceError(
                 f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
-                f"(learning rate {self.optimizer.learning_rate:g}); the weights are those from before that batch. "
-                "A smaller learning rate or scaled inputs are the usual remedies", epoch + 1, done + 1)
+                f"(learning rate {rate:g}); the weights are those from before that batch. {REMEDY}",
+                epoch + 1, done + 1)
+        if overflow:
+            raise DivergenceError(
+                f"the update of epoch {epoch + 1}, batch {done} of {-(-data.n // batch)} made weights NaN or infinite "
+                f"(learning rate {rate:g})", epoch + 1, done)
         return _logs(loss_sum / data.n, watched, states)
 
     def _shuffled(self, n: int) -> NDArray[np.int64]:
@@ -326,7 +330,7 @@ class Trainer:
         data = self._built_data(x, y, sample_weight)
         return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
 
-    def _evaluate(self, data: engine.Data, threads: int, watched: list[Metric]) -> dict[str, float]:
+    def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
         program = self._training_program()
         work = engine.Workspace(program, self._flat, engine.evaluation_rows(data.n), False)
         states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
@@ -347,8 +351,11 @@ class Trainer:
 
         Raises
         ------
-        TypeError, ValueError, DivergenceError, RuntimeError
+        TypeError, ValueError, RuntimeError
             As `fit`.
+        DivergenceError
+            If the loss is not finite (nothing has changed then), or the step makes weights NaN or infinite (they
+            are, then: set weights from before it and compile again).
         """
         threads = effective_n_threads(n_threads)
         with self._exclusively("train_on_batch"):
@@ -391,6 +398,10 @@ class Trainer:
             _, nonfinite = runner.gradients(data, self.seed, threads)
             if nonfinite:
                 raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
+            for layer in self.layers:
+                if not layer.trainable:
+                    for name, weight in layer.weights.items():
+                        block[layer._offsets[name]:layer._offsets[name] + weight.size] = 0
             return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape).copy()
                     for layer in self.layers for name, weight in layer.weights.items()]
 
@@ -400,6 +411,10 @@ class Trainer:
         _holder: int | None
         _training: Any
 
+        @property
+        def dtype(self) -> str: ...
+        @property
+        def layers(self) -> list[Any]: ...
         @property
         def n_outputs(self) -> int: ...
         def build(self, input_shape: Sequence[int]) -> None: ...
@@ -426,6 +441,16 @@ def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, 
     head = [None if a is None else a[:first] for a in (x, y, sample_weight)]
     tail = [None if a is None else a[first:] for a in (x, y, sample_weight)]
     return head[0], head[1], head[2], (tail[0], tail[1], tail[2])
+
+
+def _check_ending(loss: losses.Loss, last: Layer) -> None:
+    """Refuse a loss that cannot follow the model's last layer, and warn of one that hardly should."""
+    kernel, _ = loss.kernel(last.output_activation)
+    linear = isinstance(last, (Activation, Dense)) and last.output_activation == "linear"
+    if linear and kernel in ("ce", "ce_sparse", "bce"):
+        right = "sigmoid" if kernel == "bce" else "softmax"
+        warnings.warn(f"{loss.name} takes probabilities, but the last layer is linear: end it with "
+                      f"activation={right!r}, or give the loss from_logits=True", UserWarning, stacklevel=3)
 
 
 def _callbacks(callbacks: Any) -> list[Callback]:

@@ -134,6 +134,7 @@ def test_saved_model_takes_raw_rows(run, tmp_path, houses):
     code, out, _ = run("train", houses, "--target", "price", *QUICK, "--epochs", 100, "--out", model)
     assert code == 0
     assert "regression: the target has fractions" in out
+    assert re.search("^units +the table is for targets scaled .* in real units$", out, re.M)
     assert float(re.search(r"r2_score ([\d.]+), mae", out)[1]) > 0.99
     rows = np.array(read_csv(houses)[1:], float)
     loaded = fnn.load_model(model)
@@ -160,11 +161,23 @@ def test_npz_of_images(run, tmp_path, dtype):
     model = tmp_path / "m.safetensors"
     code, out, _ = run("train", tmp_path / "d.npz", *QUICK, "--out", model)
     assert code == 0
-    assert "the target has 3 different integers" in out
+    assert "the target has 3 different integers (--task regression to override)" in out
+    assert "units" not in out
     assert run("evaluate", model, tmp_path / "d.npz")[0] == 0
     assert np.mean(fnn.load_model(model).predict(x.astype(dtype)).argmax(axis=1) == y) > 0.95
     np.savez(tmp_path / "new.npz", X=x.astype(dtype))
     assert len(run("predict", model, tmp_path / "new.npz")[1].split()) == 151
+
+
+def test_whole_floats_are_classes(run, tmp_path):
+    y = np.arange(60) % 3 * 1.0
+    np.savez(tmp_path / "d.npz", X=np.eye(3)[y.astype(int)], y=y)
+    model = tmp_path / "m.safetensors"
+    out = run("train", tmp_path / "d.npz", *QUICK, "--out", model)[1]
+    assert "classification of 3 classes: the target has 3 different integers" in out
+    assert run("predict", model, tmp_path / "d.npz")[1].split() == ["prediction", *map(str, y.astype(int))]
+    out = run("train", tmp_path / "d.npz", *QUICK, "--task", "regression", "--out", model)[1]
+    assert "regression: as asked" in out
 
 
 def test_two_targets(run, tmp_path):
@@ -286,17 +299,26 @@ CLASSES, NUMBERS = cli_data.TASKS
 
 @pytest.mark.parametrize(("y", "asked", "task"), [
     (FEW, None, CLASSES), (FEW > 3, None, CLASSES), (FEW.astype(str), None, CLASSES), (MANY, None, NUMBERS),
-    (FEW[:4], None, NUMBERS), (FEW * 1.0, None, NUMBERS), (FEW[:, None], None, CLASSES),
+    (FEW[:4], None, NUMBERS), (FEW * 1.0, None, CLASSES), (FEW * 0.5, None, NUMBERS), (FEW[:, None], None, CLASSES),
     (np.ones((9, 2)), None, NUMBERS), (MANY, CLASSES, CLASSES), (FEW, NUMBERS, NUMBERS),
-    (FEW * 1.0, CLASSES, CLASSES),
-], ids=range(11))
+    (FEW * 1.0, CLASSES, CLASSES), (MANY * 1.0, None, NUMBERS), (FEW.astype("f2"), None, CLASSES),
+], ids=range(14))
 def test_tasks(y, asked, task):
-    assert cli_data.choose_task(y, asked)[0] == task
+    found, reason = cli_data.choose_task(y, asked)
+    assert found == task
+    whole = y.ndim == 1 and y.dtype.kind in "biuf" and (y == np.trunc(y)).all()
+    other = NUMBERS if task == CLASSES else CLASSES
+    assert (f"--task {other}" in reason) == bool((whole or y.shape == (300, 1)) and asked is None)
 
 
 def test_classes():
     assert cli_data.class_names(np.array([10, 9, 9])) == ["9", "10"]
     assert cli_data.class_names(np.array([10.0, 9.0])) == ["9", "10"]
+    assert cli_data.class_names(np.array([False, True])) == ["0", "1"]
+    assert cli_data.class_names(np.array([1e20])) == ["100000000000000000000"]
+    for value in (np.nan, np.inf, 0.5):
+        with pytest.raises(ValueError, match=f"received {value}"):
+            cli_data.class_names(np.array([1.0, value]))
     assert cli_data.class_labels(np.array([10, 9, 9]), ["9", "10"]).tolist() == [1, 0, 0]
 
 
@@ -314,21 +336,26 @@ def test_scaling_of_constant_and_huge_columns():
 def test_usage_errors(fails):
     fails(match="COMMAND")
     fails("trian", match="invalid choice")
-    fails("train", "--epochs", "x", match="invalid int")
+    fails("train", "--epochs", "x", match="--epochs: must be an integer in .*; received 'x'")
     fails("train", "--nothing", match="unrecognized")
     fails("predict", match="MODEL")
-    fails("train", "--hidden", "12,x", match="hidden")
+    fails("train", "--hidden", "12,x", match="--hidden: must be integers with commas .* received '12,x'")
+    fails("train", "--dropout", "x", match="--dropout: must be a number; received 'x'")
 
 
 @pytest.mark.parametrize(("options", "match"), [
-    (["--epochs", 0], "epochs"), (["--batch-size", 0], "batch_size"), (["--hidden", "0"], "units"),
-    (["--learning-rate", "nan"], "learning_rate"), (["--dropout", 1], "rate"), (["--seed", -1], "seed"),
-    (["--activation", "rellu"], "relu"), (["--optimizer", "adamm"], "adam"), (["--task", "x"], "choice"),
-    (["--validation-split", 1], "validation-split"), (["--threads", 0], "n_threads"),
+    (["--epochs", 0], "epochs"), (["--epochs", -1], "epochs"), (["--batch-size", 0], "batch-size"),
+    (["--hidden", "0"], "units"), (["--learning-rate", "nan"], "learning_rate"), (["--dropout", 1], "rate"),
+    (["--seed", -1], "seed"), (["--activation", "rellu"], "relu"), (["--optimizer", "adamm"], "adam"),
+    (["--task", "x"], "choice"), (["--validation-split", 1], "validation-split"), (["--threads", 0], "threads"),
     (["--target", "x"], "labels of its own"),
 ], ids=str)
 def test_options_out_of_range(fails, tmp_path, options, match):
-    fails("train", "--out", tmp_path / "m", *options, match=match)
+    printed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "say", lambda *text: printed.append(text))
+        fails("train", "--out", tmp_path / "m", *options, match=match)
+    assert printed == []
     assert os.listdir(tmp_path) == []
 
 
@@ -350,6 +377,11 @@ def test_data_errors(fails, tmp_path, flowers):
     fails("train", tmp_path / "d.npz", "--task", "classification", *out, match=r"received 0\.5")
     (tmp_path / "bytes.csv").write_bytes(bytes(range(256)))
     fails("train", tmp_path / "bytes.csv", "--target", "x", *out, match=r"bytes\.csv")
+    for y in (np.zeros(4), np.zeros(4, int), np.full(4, "rose")):
+        np.savez(tmp_path / "d.npz", X=np.eye(4), y=y)
+        fails("train", tmp_path / "d.npz", *out, match="two classes or more; every row has the class '(0|rose)'")
+    np.savez(tmp_path / "d.npz", X=np.ones((4, 2)), y=np.full(4, "x" * 999))
+    fails("train", tmp_path / "d.npz", "--task", "regression", *out, match=r"such as 'x{37}\.\.\.'$")
     assert not (tmp_path / "m").exists()
 
 
@@ -370,6 +402,7 @@ def test_model_errors(fails, run, tmp_path, flowers, houses):
     fails("evaluate", model, houses, match="no column 'species'")
     fails("predict", model, match="shape")
     fails("predict", model, flowers, "--out", tmp_path / "none" / "o.csv", match="no such folder")
+    fails("predict", model, flowers, "--out", os.devnull, match="the predictions cannot be saved there")
     other = write_csv(tmp_path / "other.csv", FLOWERS, [[1, 2, 3, "rose"]])
     fails("evaluate", model, other, match="class 'rose'")
     loaded = fnn.load_model(model)

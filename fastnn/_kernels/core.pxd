@@ -83,6 +83,7 @@ cdef extern from "fastnn.h" nogil:
                        void*, fnn_size) noexcept nogil
         void (*affine)(fnn_size, fnn_size, const void*, fnn_size, double, double, void*,
                        fnn_size) noexcept nogil
+        int (*all_finite)(fnn_size, fnn_size, const void*, fnn_size) noexcept nogil
         void (*dropout)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, double, uint64_t, uint32_t,
                         uint64_t, void*, fnn_size) noexcept nogil
 

@@ -35,6 +35,8 @@ cdef struct Run:
     char* packed                # the packed forms of all kernels
     int optimizer
     int training                # dropout and its like are on
+    int backward                # a backward pass follows: layers in Python must keep what it needs
+    int overflow                # set by an update after which parameters are not finite
     int stop                    # set by any thread before the step's barrier: leave before the update
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
@@ -87,7 +89,6 @@ cdef class DenseOp(Op):
     cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
     cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed; wt_offset -1: no dx is wanted
     cdef int saved                                  # buffer that the activation's derivative is taken from
-    cdef bint derivative_applied                    # the op above multiplies its dx by it already
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha
     cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,

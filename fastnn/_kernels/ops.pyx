@@ -1,5 +1,7 @@
 """The ops of a program. Adding one: a kernel, a class here, a method of Program that adds it, a layer."""
 
+from libc.string cimport memset
+
 from fastnn._kernels.core cimport *
 
 import numpy as np
@@ -25,6 +27,9 @@ cdef inline void step_block(Run* run, Py_ssize_t offset, Py_ssize_t rows, Py_ssi
     for i in range(3):
         update.slot[i] = run.slot[i] + offset * run.k.itemsize if run.slot[i] != NULL else NULL
     run.k.update(run.optimizer, &update)
+    # They are in the L1 cache still: this costs 0.3 % of a step of 784-512-512-10.
+    if not run.k.all_finite(update.rows, update.cols, update.param, update.ldparam):
+        run.overflow = 1
 
 
 cdef class Op:
@@ -77,7 +82,6 @@ cdef class DenseOp(Op):
         """Take over the multiplication by the derivative of `below`'s activation; dx is still in a register
         or the L1 cache here."""
         self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
-        below.derivative_applied = True
         below.has_local_gradient = False
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
@@ -254,9 +258,9 @@ cdef class AffineOp(Op):
 cdef class PythonOp(Op):
     """A layer written in Python: one thread takes the GIL and calls it with NumPy views of the whole batch.
 
-    `layer` has ``forward(x, training)`` returning y, and ``backward(dy)`` returning dx after it has written its
-    parameters' gradients into the views it was given. Its parameters are the elements [offset, offset + size)
-    of the flat block.
+    `layer` has ``forward(x, training)`` returning y (rows, n_out), and ``backward(dy)`` returning dx (rows, n_in)
+    after it has written its parameters' gradients, zeros before, into the views it was given. Its parameters are
+    the elements [offset, offset + size) of the flat block.
     """
 
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, layer, Py_ssize_t offset,
@@ -269,8 +273,9 @@ cdef class PythonOp(Op):
         with gil:
             try:
                 x = view(run, run.y[self.source], run.ld[self.source], share.rows, self.n_in)
+                x.flags.writeable = False
                 y = view(run, run.y[self.target], run.ld[self.target], share.rows, self.n_out)
-                y[...] = checked("forward", self.layer.forward(x, bool(run.training)), y.shape)
+                y[...] = self.layer.forward(x, bool(run.backward))
             except BaseException as error:
                 fail(run, error)
 
@@ -278,10 +283,13 @@ cdef class PythonOp(Op):
         with gil:
             try:
                 dy = view(run, run.dy[self.target], run.ld[self.target], share.rows, self.n_out)
+                dy.flags.writeable = False
+                if self.size:
+                    memset(run.grad + self.offset * run.k.itemsize, 0, self.size * run.k.itemsize)
                 result = self.layer.backward(dy)
                 if self.wants_dx:
                     dx = view(run, run.dy[self.source], run.ld[self.source], share.rows, self.n_in)
-                    dx[...] = checked("backward", result, dx.shape)
+                    dx[...] = result
             except BaseException as error:
                 fail(run, error)
 
@@ -296,8 +304,7 @@ cdef class PythonOp(Op):
             step_block(run, self.offset, 1, self.size, self.size, run.grad + self.offset * run.k.itemsize, self.size)
 
 
-# The error of a Python op, until the region has ended: exceptions cannot leave it. One slot a thread of Python
-# that runs a program; keyed by the run.
+# The error of a Python op, by the run's address, until the region has ended: exceptions cannot leave it.
 errors = {}
 
 
@@ -313,11 +320,3 @@ cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols)
     else:
         flat = <double[:rows * ld]><double*>base
     return np.asarray(flat).reshape(rows, ld)[:, :cols]
-
-
-def checked(method, result, shape):
-    result = np.asarray(result)
-    if result.shape != shape:
-        raise ValueError(f"{method} of a layer in Python must return an array of shape {shape}; "
-                         f"received {result.shape}")
-    return result

@@ -74,12 +74,14 @@ class Workspace:
 @disjoint_base
 class Data:
     n: int
+    n_classes: int
     def __init__(
         self,
         x: _Array,
         labels: _Array | None = None,
         targets: _Array | None = None,
         weight: _Array | None = None,
+        n_classes: int = 0,
     ) -> None: ...
 
 @disjoint_base
@@ -102,14 +104,19 @@ class Runner:
         optimizer: Optimizer,
         index: _Array | None,
         batch: int,
-        learning_rate: float | _Array,
+        learning_rate: float,
         seed: int,
         n_threads: int,
         metrics: Sequence[_MetricSpec] = (),
         tick: _Tick | None = None,
-    ) -> tuple[float, int, bool]: ...
+    ) -> tuple[float, int, bool, bool]: ...
     def gradients(
         self, data: Data, seed: int, n_threads: int, training: bool = False
     ) -> tuple[float, bool]: ...
     def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
     def predict(self, data: Data, out: _Array, n_threads: int) -> _Array: ...
+
+N_SLOTS: dict[str, int]
+
+def metric_state_size(kind: str, param: float, n_outputs: int) -> int: ...
+def of_loss(method: str, result: Any, shape: tuple[int, ...]) -> _Array: ...

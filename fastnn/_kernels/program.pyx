@@ -21,13 +21,14 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.threads cimport (
-    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_thread_num, spread_threads, team_size,
+    fnn_barrier, fnn_barrier_arrived, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_pause, fnn_thread_num,
+    spread_threads, team_size,
 )
 
 import numpy as np
 
 from fastnn._kernels.dispatch import DTYPES, LAST_ELEMENTWISE, LAST_FROM_OUTPUT, LOSSES, METRICS, OPTIMIZERS, SOURCES
-from fastnn._kernels.ops import checked, errors
+from fastnn._kernels.ops import errors
 from fastnn._kernels.threads import default_num_threads
 
 
@@ -257,12 +258,12 @@ cdef class Data:
     """X, and for training and evaluation y and weights, as the loops read them. Checked by the caller.
 
     x : ndarray (n, n_inputs), any strides and any dtype of `SOURCES`
-    labels : int32 (n,) or None
+    labels : int32 (n,) in [0, n_classes), or None
     targets : (n, n_outputs) contiguous, the program's dtype, or None
     weight : float64 (n,) or None
     """
 
-    cdef readonly Py_ssize_t n
+    cdef readonly Py_ssize_t n, n_classes
     cdef object keep
     cdef int source
     cdef const char* x
@@ -271,7 +272,8 @@ cdef class Data:
     cdef const char* targets
     cdef const double* weight
 
-    def __init__(self, x, labels=None, targets=None, weight=None):
+    def __init__(self, x, labels=None, targets=None, weight=None, Py_ssize_t n_classes=0):
+        self.n_classes = n_classes
         self.keep = (x, labels, targets, weight)
         self.n = x.shape[0]
         self.source = SOURCES[x.dtype.str[1:]]
@@ -283,6 +285,20 @@ cdef class Data:
             self.targets = <const char*><size_t>targets.ctypes.data
         if weight is not None:
             self.weight = <const double*><size_t>weight.ctypes.data
+
+
+# What the kernels read without asking: slots of an optimizer (RMSprop's others may be absent), and its numbers.
+N_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adadelta": 2,
+           "adam": 2, "amsgrad": 3, "adamax": 2, "nadam": 2, "lion": 1}
+
+
+def metric_state_size(kind, param, Py_ssize_t n_outputs):
+    """Doubles that a metric's kernel writes to, at least."""
+    if kind == "r2":
+        return 1 + 3 * n_outputs
+    if kind.startswith("confusion"):
+        return 3 * n_outputs
+    return 2 * int(param) if kind == "auc" else 2
 
 
 cdef class Optimizer:
@@ -298,12 +314,16 @@ cdef class Optimizer:
 
     def __init__(self, kind, hyper, double weight_decay, slots):
         self.kind = OPTIMIZERS[kind]
+        if len(slots) < N_SLOTS[kind]:
+            raise ValueError(f"the optimizer rule {kind} needs {N_SLOTS[kind]} slots; received {len(slots)}")
         self.set_hyper(hyper, weight_decay)
         self.memory = np.ones(2)
         self.slots = tuple(slots)
 
     def set_hyper(self, hyper, double weight_decay):
-        self.hyper_array = np.array(tuple(hyper) + (0.0,), dtype=np.float64)
+        # Zeros past the end: a rule reads at most this many.
+        self.hyper_array = np.zeros(FNN_MAX_SCALARS)
+        self.hyper_array[:len(hyper)] = hyper
         self.hyper = <const double*><size_t>self.hyper_array.ctypes.data
         self.weight_decay = weight_decay
 
@@ -318,8 +338,7 @@ cdef struct Loop:
     # What the loops below share with their threads.
     Py_ssize_t n, batch, first, n_batches
     const int64_t* index
-    double learning_rate            # or, where not NULL, one for each step
-    const double* learning_rates
+    double learning_rate
     double* memory
     const double* hyper
     double weight_decay
@@ -410,13 +429,14 @@ cdef class Runner:
         cdef Loop* loop = &self.loop
         memset(loop, 0, sizeof(Loop))
         n_threads = team_size(n_threads)
+        self.check_data(data)
         self.data, self.tick = data, tick
         loop.n, loop.batch = data.n, batch
         loop.n_batches = (data.n + batch - 1) // batch
         loop.n_threads = n_threads
         grid(n_threads, batch, self.program.packed_size * self.program.k.itemsize, &loop.n_groups, &loop.n_lanes)
         loop.next_tick = fnn_clock() + TICK
-        self.work.run.stop = 0
+        self.work.run.stop = self.work.run.overflow = 0
         # Two cache lines a team: spinning on one must not slow another.
         self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64 + n_threads * sizeof(int), dtype=np.uint8)
         self.teams = <fnn_barrier*><size_t>(self.barriers.ctypes.data + (-self.barriers.ctypes.data) % 64)
@@ -430,11 +450,31 @@ cdef class Runner:
         self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
         return n_threads
 
+    cdef int check_data(self, Data data) except -1:
+        """What the kernels rely on, whatever the layers above have checked: widths, and labels below the width."""
+        if data.keep[0].shape[1] != self.program.n_inputs:
+            raise ValueError(f"x has {data.keep[0].shape[1]} columns; the program takes {self.program.n_inputs}")
+        if data.labels != NULL and data.n_classes > self.program.n_outputs:
+            raise ValueError(f"labels of {data.n_classes} classes; the program has {self.program.n_outputs} outputs")
+        if data.targets != NULL and data.keep[2].shape[1] != self.program.n_outputs:
+            raise ValueError(f"targets have {data.keep[2].shape[1]} columns; the program has "
+                             f"{self.program.n_outputs} outputs")
+
+    cdef int check_targets(self, name) except -1:
+        """That the data have labels for the kinds on labels, and target rows for the others."""
+        if name in ("confusion", "auc"):
+            return 0
+        if name.endswith("_sparse") and self.data.labels == NULL:
+            raise ValueError(f"{name} takes integer labels; received target rows")
+        if not name.endswith("_sparse") and self.data.targets == NULL:
+            raise ValueError(f"{name} takes target rows; received integer labels")
+
     cdef int set_loss(self, metrics) except -1:
         cdef Loop* loop = &self.loop
         cdef int i
         loss = self.program.loss
         if isinstance(loss, tuple):
+            self.check_targets(loss[0])
             loop.loss_kind, loop.loss_param, loop.keeps_outputs = LOSSES[loss[0]], loss[1], loss[2]
             self.python_loss = None
         else:
@@ -446,6 +486,10 @@ cdef class Runner:
         self.metric_states.append(storage)
         loop.metrics = <Metric*><size_t>storage.ctypes.data
         for i, (kind, param, state) in enumerate(metrics):
+            self.check_targets(kind)
+            size = metric_state_size(kind, param, self.program.n_outputs)
+            if state.dtype != np.float64 or state.size < size:
+                raise ValueError(f"the state of metric {kind} must have {size} float64 numbers; received {state.size}")
             loop.metrics[i].kind, loop.metrics[i].param = METRICS[kind], param
             loop.metrics[i].state = <double*><size_t>state.ctypes.data
             self.metric_states.append(state)
@@ -567,13 +611,14 @@ cdef class Runner:
                     rows = slice(start, start + share.rows)
                 y_true = labels[rows] if targets is None else targets[rows]
                 y_pred = view(run, run.y[last], run.ld[last], share.rows, cols)
+                y_pred.flags.writeable = False
                 w = np.ones(share.rows) if weight is None else weight[rows]
-                losses = checked("call", self.python_loss.call(y_true, y_pred), (share.rows,)) * w
+                losses = of_loss("call", self.python_loss.call(y_true, y_pred), (share.rows,)) * w
                 for r in range(share.rows):
                     self.work.row_loss[r] = losses[r]
                 if with_grad:
                     grad = view(run, run.dy[last], run.ld[last], share.rows, cols)
-                    grad[...] = checked("gradient", self.python_loss.gradient(y_true, y_pred), grad.shape)
+                    grad[...] = of_loss("gradient", self.python_loss.gradient(y_true, y_pred), grad.shape)
                     grad *= (w / share.rows)[:, None]
                 if not np.isfinite(losses).all():
                     self.loop.nonfinite = 1
@@ -596,8 +641,11 @@ cdef class Runner:
                 continue
             n = (<Op>op).n_units()
             for u in range(max(0, begin - before), min(n, end - before)):
-                if mode == GRADIENT and share.thread == 0:
-                    self.look(share)
+                if mode == GRADIENT:
+                    if share.thread == 0:
+                        self.look(share)
+                    if run.stop:
+                        return
                 (<Op>op).unit(run, u, share.rows, mode, self.work.scratch + share.thread * self.work.scratch_bytes)
             before += n
 
@@ -657,6 +705,16 @@ cdef class Runner:
             if training and self.program.trains:
                 self.backward(share)
 
+    cdef void meet_looking(self, Share* share) noexcept nogil:
+        """All meet, and then agree on run.stop. The first thread comes last and looks while it waits for the others,
+        who may have to share their cores with other processes."""
+        cdef int spins = share.spins
+        if share.thread == 0:
+            while fnn_barrier_arrived(share.everyone) < share.n_threads - 1:
+                if fnn_pause(&spins):
+                    self.look(share)
+        meet(share)
+
     cdef void train_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
@@ -667,15 +725,15 @@ cdef class Runner:
         for b in range(loop.n_batches):
             start = b * loop.batch
             if share.thread == 0:
-                self.begin_step(b)
+                self.begin_step()
             self.rows(&share, start, min(loop.batch, loop.n - start), True)
-            meet(&share)
+            self.meet_looking(&share)
             if run.stop:
                 break
             if loop.two_phases or not loop.update:
                 meet(&share)        # all have read run.stop before it may be set again
                 self.units(&share, GRADIENT)
-                meet(&share)
+                self.meet_looking(&share)
                 if run.stop:
                     break
             if share.thread == 0:
@@ -685,6 +743,8 @@ cdef class Runner:
             if share.thread == 0:
                 self.end_step(b)
             meet(&share)
+            if run.overflow:
+                break
 
     cdef void pack(self, Share* share) noexcept nogil:
         """Kernels into their packed forms: whatever was written to them since the last call counts."""
@@ -693,7 +753,7 @@ cdef class Runner:
             (<Op>self.program.op_array[i]).pack(&self.work.run, share)
         meet(share)
 
-    cdef void begin_step(self, Py_ssize_t b) noexcept nogil:
+    cdef void begin_step(self) noexcept nogil:
         """The first thread sets the scalars of the step; the others read them behind the next meeting."""
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
@@ -701,8 +761,7 @@ cdef class Runner:
             return
         loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
         fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
-                              loop.learning_rates[b] if loop.learning_rates != NULL else loop.learning_rate,
-                              loop.next_memory, &run.update)
+                              loop.learning_rate, loop.next_memory, &run.update)
 
     cdef void end_step(self, Py_ssize_t b) noexcept nogil:
         """Before the meeting that ends a step, since the next one's random masks depend on its number."""
@@ -723,7 +782,7 @@ cdef class Runner:
         for b in range(loop.n_batches):
             start = b * loop.batch
             self.rows(&share, start, min(loop.batch, loop.n - start), False)
-            meet(&share)
+            self.meet_looking(&share)
             stop = run.stop
             if share.thread == 0 and not stop:
                 self.account(&share, start)
@@ -772,12 +831,12 @@ cdef class Runner:
         if error is not None:
             raise error
 
-    def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, learning_rate, uint64_t seed,
+    def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, double learning_rate, uint64_t seed,
               int n_threads, metrics=(), tick=None):
-        """One epoch. Returns (sum of row losses, batches done, whether a loss was not finite).
+        """One epoch. Returns (sum of row losses, batches done, whether a loss was not finite and stopped it before
+        its update, whether an update made parameters not finite and stopped it after that).
 
         index : int64 (n,) order of the rows, or None
-        learning_rate : float, or float64 (n_batches,) with one for each step
         """
         n_threads = self.prepare(self.program.threads(n_threads, min(batch, data.n), 3.0), data, tick, batch)
         cdef Loop* loop = &self.loop
@@ -786,20 +845,18 @@ cdef class Runner:
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
         loop.index = <const int64_t*><size_t>index.ctypes.data if index is not None else NULL
-        if isinstance(learning_rate, float):
-            loop.learning_rate = learning_rate
-        else:
-            loop.learning_rates = <const double*><size_t>learning_rate.ctypes.data
+        loop.learning_rate = learning_rate
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
         loop.memory = <double*><size_t>optimizer.memory.ctypes.data
         loop.update = True
         loop.two_phases = run.grad != NULL and self.program.two_phases(min(batch, data.n), n_threads)
-        run.optimizer, run.step, run.seed, run.training = optimizer.kind, optimizer.step, seed, 1
+        run.optimizer, run.step, run.seed = optimizer.kind, optimizer.step, seed
+        run.training = run.backward = 1
         with nogil, parallel(num_threads=n_threads):
             self.train_thread()
         optimizer.step = run.step
         self.finish()
-        return loop.loss_sum, loop.batches_done, bool(loop.nonfinite)
+        return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
 
     def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
         """Gradient of the mean loss of all rows, into the gradient block. Returns the sum of row losses."""
@@ -809,7 +866,7 @@ cdef class Runner:
         self.set_loss(())
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
-        run.step, run.seed, run.training = 0, seed, training
+        run.step, run.seed, run.training, run.backward = 0, seed, training, 1
         with nogil, parallel(num_threads=n_threads):
             self.train_thread()
         self.finish()
@@ -820,7 +877,7 @@ cdef class Runner:
         n_threads = self.prepare(self.program.threads(n_threads, min(data.n, EVALUATION_ROWS), 1.0), data, None,
                                  min(data.n, EVALUATION_ROWS))
         self.set_loss(metrics)
-        self.work.run.training = 0
+        self.work.run.training = self.work.run.backward = 0
         with nogil, parallel(num_threads=n_threads):
             self.evaluate_thread()
         self.finish()
@@ -830,12 +887,21 @@ cdef class Runner:
         """Fill out (n, n_outputs), contiguous and of the program's dtype."""
         n_threads = self.program.threads(n_threads, data.n, 1.0)
         n_threads = self.prepare(n_threads, data, None, min(data.n, self.work.max_rows))
-        self.work.run.training = 0
+        self.work.run.training = self.work.run.backward = 0
         self.loop.out = <char*><size_t>out.ctypes.data
         with nogil, parallel(num_threads=n_threads):
             self.predict_thread()
         self.finish()
         return out
+
+
+def of_loss(method, result, shape):
+    """What a method of a loss in Python returned, as an array of real numbers of the shape it must have."""
+    result = np.asarray(result)
+    if result.shape != shape or result.dtype.kind not in "biuf":
+        raise ValueError(f"{method} of a loss in Python must return real numbers of shape {shape}; "
+                         f"received {result.dtype} of shape {result.shape}")
+    return result
 
 
 cdef inline void call_stage(void* op, Run* run, Share* share, int stage) noexcept nogil:

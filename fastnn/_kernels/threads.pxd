@@ -4,6 +4,8 @@ cdef extern from "threads.h" nogil:
     int fnn_thread_num()
     int fnn_num_threads()
     void fnn_barrier_wait(fnn_barrier* b, int n, int spins)
+    int fnn_barrier_arrived(const fnn_barrier* b)
+    int fnn_pause(int* spins)
     double fnn_clock()
 
 cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* everyone) noexcept nogil

@@ -37,7 +37,11 @@ class Layer:
         Views of the model's parameters, live: what is written to them is used by the next call.
     """
 
-    has_parameters: ClassVar[bool] = False
+    fixed_once_built: ClassVar[bool] = True
+    arguments: ClassVar[frozenset[str]] = frozenset()  # of the constructor, those that shapes and programs follow from
+
+    def __init_subclass__(cls) -> None:
+        cls.arguments = frozenset(inspect.signature(cls).parameters) - {"trainable", "name"}
 
     def __init__(self, *, name: str | None = None, trainable: bool = True) -> None:
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
@@ -50,6 +54,7 @@ class Layer:
         self.weights: dict[str, Array] = {}
         self._offsets: dict[str, int] = {}
         self._owner: Any = None
+        self._named_by_model = not name
 
     @property
     def trainable(self) -> bool:
@@ -92,10 +97,16 @@ class Layer:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Fix the shapes; the model then gives the parameters their place."""
+        """Fix the shapes and the arguments; the model then gives the parameters their place."""
         self.input_shape = tuple(input_shape)
         self.output_shape = tuple(self.compute_output_shape(self.input_shape))
         self.built = True
+
+    def release(self) -> None:
+        """Undo what joining a model did, for a model that came to nothing."""
+        self._owner, self.built = None, False
+        self.name = "" if self._named_by_model else self.name
+        self.weights, self._offsets = {}, {}
 
     def set_parameter(self, name: str, value: ArrayLike) -> None:
         """Copy `value` into a parameter; it must have the parameter's shape and be finite."""
@@ -128,6 +139,16 @@ class Layer:
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """A new layer from what ``get_config`` returned."""
         return cls(**config)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Programs and shapes follow from the arguments; a change would be saved, but not trained.
+        if self.__dict__.get("built") and self.fixed_once_built and name in self.arguments:
+            raise AttributeError(f"{name} of layer {self.name!r} is fixed once the layer is built; make a new layer")
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: without the model, which takes its layers along itself."""
+        return self.__dict__ | {"_owner": None}
 
     def __repr__(self) -> str:
         shown = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,14 +27,15 @@ class PythonLayer(Layer):
     It joins the same program as all others; the engine takes the GIL for it alone, and one thread calls it with
     the whole batch. Subclasses define
 
-    - ``forward(x, training)``: the output (rows, \\*output_shape) for x (rows, \\*input_shape);
-    - ``backward(dy)``: the gradient with respect to x, after writing the gradients of the parameters into
-      ``self.gradients[name][...]``. What forward has kept belongs to the same batch;
+    - ``forward(x, training)``: the output (rows, \\*output_shape) for x (rows, \\*input_shape). `training` says
+      that ``backward`` follows for the same batch: what that needs is to be kept then, and only then, since
+      ``predict`` may run in another thread meanwhile;
+    - ``backward(dy)``: the gradient with respect to x, after writing the gradients of the parameters, zeros until
+      then, into ``self.gradients[name][...]``;
     - ``compute_output_shape(input_shape)``, where it is not the input's shape;
     - ``add_weights(input_shape)``, where there are parameters: a dict of name to (shape, initializer).
 
-    The arrays are views of the engine's memory, valid until the method returns. ``predict`` from many threads
-    calls ``forward`` from many threads.
+    The arrays are read-only views of the engine's memory, valid until the method returns.
 
     Parameters
     ----------
@@ -49,7 +52,8 @@ class PythonLayer(Layer):
     ...     def add_weights(self, input_shape):
     ...         return {"scale": (input_shape, "ones")}
     ...     def forward(self, x, training):
-    ...         self.x = x.copy()
+    ...         if training:
+    ...             self.x = x.copy()
     ...         return x * self.weights["scale"]
     ...     def backward(self, dy):
     ...         self.gradients["scale"][...] = (dy * self.x).sum(axis=0)
@@ -61,11 +65,18 @@ class PythonLayer(Layer):
     True
     """
 
-    has_parameters: ClassVar[bool] = True
+    fixed_once_built: ClassVar[bool] = False
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
-        self.gradients: dict[str, Array] = {}
+        self.gradients: Mapping[str, Array] = {}
+
+    def _set_gradients(self, views: dict[str, Array]) -> None:
+        # Read-only: `gradients[name] = value` would train nothing, where `gradients[name][...] = value` does.
+        self.gradients = MappingProxyType(views)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"gradients": {}}
 
     def add_weights(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Name, shape and initializer of each parameter."""
@@ -105,7 +116,7 @@ class _Calls:
 
     def _flat(self, result: Any, rows: int, shape: tuple[int, ...], method: str) -> Array:
         result = np.asarray(result)
-        if result.shape != (rows, *shape):
-            raise ValueError(f"{method} of layer {self.layer.name!r} must return an array of shape {(rows, *shape)}; "
-                             f"received {result.shape}")
+        if result.shape != (rows, *shape) or result.dtype.kind not in "biuf":
+            raise ValueError(f"{method} of layer {self.layer.name!r} must return real numbers of shape "
+                             f"{(rows, *shape)}; received {result.dtype} of shape {result.shape}")
         return result.reshape(rows, math.prod(shape))

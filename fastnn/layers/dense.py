@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from fastnn import activations, initializers
 from fastnn._kernels.dispatch import ACTIVATIONS
@@ -50,8 +50,6 @@ class Dense(Layer):
     >>> model.layers[0].kernel.shape, model.layers[0].bias.shape
     ((4, 3), (3,))
     """
-
-    has_parameters: ClassVar[bool] = True
 
     kernel = parameter_property("kernel", "ndarray (n_inputs, units): live view; assign to overwrite it.")
     bias = parameter_property("bias", "ndarray (units,), or None without bias: live view; assign to overwrite it.")

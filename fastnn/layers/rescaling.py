@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn._kernels.program import Program
 from fastnn.activations import number
 from fastnn.layers.base import Layer
@@ -37,4 +39,7 @@ class Rescaling(Layer):
         self.offset = number("offset", offset, "(-inf, inf)")
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if abs(value) > float(np.finfo(program.dtype).max):
+                raise ValueError(f"{name} must be finite in {program.dtype}; received {value!r}")
         return program.affine(source, self.scale, self.offset)

@@ -27,5 +27,6 @@ static const fnn_kernels FN(table) = {
     .update = FN(update),
     .gather = FN(gather),
     .affine = FN(affine),
+    .all_finite = FN(all_finite),
     .dropout = FN(dropout),
 };

@@ -192,6 +192,8 @@ typedef struct {
     /* y = x * scale + offset */
     void (*affine)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, double scale, double offset,
                    void *y, fnn_size ldy);
+    /* Whether all elements are finite. */
+    int (*all_finite)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx);
     /* y = keep ? x / (1 - rate) : 0, keep from Philox at (seed, stream, step, row0 + r, c) */
     void (*dropout)(fnn_size rows, fnn_size cols, fnn_size row0, const void *x, fnn_size ldx,
                     double rate, uint64_t seed, uint32_t stream, uint64_t step, void *y, fnn_size ldy);

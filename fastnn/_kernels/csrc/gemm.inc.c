@@ -178,19 +178,20 @@ static void FN(column_sum)(fnn_size rows, fnn_size cols, const void *x_, fnn_siz
     T *out = out_;
     for (fnn_size j = 0; j < cols; j += NR) {
         const fnn_size n = cols - j;
-        V s0 = {0}, s1 = {0};
-        if (n >= NR)
-            for (fnn_size r = 0; r < rows; r++) {
-                s0 += v_load(x + r * ldx + j);
-                s1 += v_load(x + r * ldx + j + VL);
-            }
-        else
-            for (fnn_size r = 0; r < rows; r++) {
+        V t0 = {0}, t1 = {0};
+        /* Blocks of KC as in the products: one chain over a million rows in float would lose the last 7 bits. */
+        for (fnn_size r0 = 0; r0 < rows; r0 += FN(KC)) {
+            const fnn_size r1 = rows - r0 > FN(KC) ? r0 + FN(KC) : rows;
+            V s0 = {0}, s1 = {0};
+            for (fnn_size r = r0; r < r1; r++) {
                 s0 += v_loadp(x + r * ldx + j, n);
-                if (n > VL) s1 += v_loadn(x + r * ldx + j + VL, n - VL);
+                if (n > VL) s1 += v_loadp(x + r * ldx + j + VL, n - VL);
             }
-        v_storep(out + j, s0, n);
-        if (n > VL) v_storep(out + j + VL, s1, n - VL);
+            t0 += s0;
+            t1 += s1;
+        }
+        v_storep(out + j, t0, n);
+        if (n > VL) v_storep(out + j + VL, t1, n - VL);
     }
 }
 

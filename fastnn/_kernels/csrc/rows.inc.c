@@ -54,6 +54,21 @@ static void FN(affine)(fnn_size rows, fnn_size cols, const void *x_, fnn_size ld
     }
 }
 
+static int FN(all_finite)(fnn_size rows, fnn_size cols, const void *x_, fnn_size ldx)
+{
+    /* 0 * x is NaN where x is not finite, and a sum with a NaN stays one. */
+    const V zero = {0};
+    V even = {0}, odd = {0};
+    for (fnn_size r = 0; r < rows; r++) {
+        const T *x = (const T *)x_ + r * ldx;
+        for (fnn_size c = 0; c < cols; c += 2 * VL) {
+            even = v_fma(zero, v_loadp(x + c, cols - c), even);
+            if (cols - c > VL) odd = v_fma(zero, v_loadp(x + c + VL, cols - c - VL), odd);
+        }
+    }
+    return v_hsum(even + odd) == 0;
+}
+
 /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) on PHILOX_LANES
  * counters that differ in their first word: out[4 * lane + word]. */
 enum { FN(PHILOX_LANES) = 16 };

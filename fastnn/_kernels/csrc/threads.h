@@ -56,6 +56,18 @@ static inline void fnn_yield(void)
 #endif
 }
 
+/* A moment of waiting: the first *spins of a row keep the core, the others offer it. Returns whether it was offered. */
+static inline int fnn_pause(int *spins)
+{
+    if (*spins > 0) {
+        --*spins;
+        fnn_relax();
+        return 0;
+    }
+    fnn_yield();
+    return 1;
+}
+
 static inline void fnn_barrier_wait(fnn_barrier *b, int n, int spins)
 {
     if (n == 1) return;
@@ -65,11 +77,11 @@ static inline void fnn_barrier_wait(fnn_barrier *b, int n, int spins)
         __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int i = 0; __atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation; i++) {
-        if (i < spins) fnn_relax();
-        else fnn_yield();
-    }
+    while (__atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation) fnn_pause(&spins);
 }
+
+/* How many wait at the barrier. */
+static inline int fnn_barrier_arrived(const fnn_barrier *b) { return __atomic_load_n(&b->arrived, __ATOMIC_ACQUIRE); }
 
 /* The CPU that the thread runs on, or -1 where the system does not say. */
 int fnn_cpu(void);
