@@ -27,7 +27,7 @@ from fastnn._kernels.threads cimport (
 
 import numpy as np
 
-from fastnn._kernels.dispatch import DTYPES, LAST_ELEMENTWISE, LAST_FROM_OUTPUT, LOSSES, METRICS, OPTIMIZERS, SOURCES
+from fastnn._kernels.dispatch import DTYPES, LOSSES, METRICS, OPTIMIZERS, SOURCES
 from fastnn._kernels.ops import errors
 from fastnn._kernels.threads import default_num_threads
 
@@ -76,8 +76,6 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
     return raw[start:start + n * itemsize].view(dtype)
 
 
-cdef int LAST_FROM_OUTPUT_C = LAST_FROM_OUTPUT
-cdef int LAST_ELEMENTWISE_C = LAST_ELEMENTWISE
 cdef int CORES = default_num_threads()
 
 
@@ -162,7 +160,7 @@ cdef class Program:
             if dense.wants_dx:
                 dense.wt_offset = packed
                 packed += self.k.packed_size(dense.n_out, dense.n_in)
-            if training and LAST_FROM_OUTPUT_C < dense.activation <= LAST_ELEMENTWISE_C and needs[dense.target]:
+            if training and FNN_LAST_FROM_OUTPUT < dense.activation <= FNN_LAST_ELEMENTWISE and needs[dense.target]:
                 dense.saved = len(self.widths)
                 self.widths.append(dense.n_out)
                 self.needs_gradient.append(False)
@@ -190,8 +188,6 @@ cdef class Program:
 
     def threads(self, int n_threads, double rows, double passes):
         """How many of `n_threads` a batch of `rows` deserves; `passes` is 1 forward only, 3 with gradients."""
-        if self.has_python:
-            return n_threads
         return max(1, min(n_threads, int(self.work * rows * passes / WORK_PER_THREAD)))
 
 
@@ -858,15 +854,16 @@ cdef class Runner:
         self.finish()
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
 
-    def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
-        """Gradient of the mean loss of all rows, into the gradient block. Returns the sum of row losses."""
+    def gradients(self, Data data, uint64_t seed, int n_threads):
+        """Gradient of the mean loss of all rows, without dropout, into the gradient block. Returns the sum of row
+        losses and whether one was not finite."""
         n_threads = self.prepare(self.program.threads(n_threads, data.n, 3.0), data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
         self.set_loss(())
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
-        run.step, run.seed, run.training, run.backward = 0, seed, training, 1
+        run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
         with nogil, parallel(num_threads=n_threads):
             self.train_thread()
         self.finish()
