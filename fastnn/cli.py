@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from fastnn import optimizers
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.activations import number
 from fastnn.callbacks import Callback
 from fastnn.cli_data import (
     DIGITS,
@@ -41,6 +40,7 @@ from fastnn.files import write_file
 from fastnn.layers import Dense, Dropout, Flatten, Rescaling
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
+from fastnn.named import number
 from fastnn.reference_training import ReferenceMLP
 from fastnn.saving import load_model
 from fastnn.version import __version__

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnn.activations import Named, find, number
+from fastnn.named import Named, find, number
 
 __all__ = [
     "Initializer",

@@ -191,6 +191,13 @@ def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> i
     return count
 
 
+def check_seed(seed: Any) -> int | None:
+    """None, or an integer that the counter-based generators take."""
+    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
+        raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
+    return None if seed is None else int(seed)
+
+
 def check_shape(name: str, shape: Any) -> tuple[int, ...]:
     """A sample's shape: one or more positive integers whose product fits in memory."""
     if not isinstance(shape, Sequence) or isinstance(shape, (str, bytes)) or not shape:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import reference
-from fastnn.activations import Named, find, number
+from fastnn.named import Named, find, number
 
 __all__ = [
     "Loss",

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import losses
-from fastnn.activations import Named, find, number
 from fastnn.losses import as_labels, as_rows, as_weights
+from fastnn.named import Named, find, number
 
 __all__ = [
     "Metric",

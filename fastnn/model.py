@@ -16,7 +16,7 @@ from fastnn import losses
 from fastnn._kernels import program as engine
 from fastnn._kernels.dispatch import DTYPES
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.inputs import as_features, as_labels, as_targets, check_shape, check_size, combined_weights
+from fastnn.inputs import as_features, as_labels, as_targets, check_seed, check_shape, check_size, combined_weights
 from fastnn.layers.base import Layer, checked_weight
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
@@ -73,14 +73,13 @@ class Sequential(Trainer):
                  dtype: str = "float32", name: str | None = None) -> None:
         if not isinstance(dtype, str) or dtype not in DTYPES:
             raise ValueError(f"dtype must be 'float32' or 'float64'; received {dtype!r}")
-        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
-            raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
+        seed = check_seed(seed)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a string or None; received {name!r}")
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"layers must be a list of layers; received {layers!r}")
         self._dtype = dtype
-        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else int(seed)
+        self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else seed
         self.name = name or "sequential"
         self._layers: list[Layer] = []
         self._input_shape: tuple[int, ...] | None = None
@@ -300,8 +299,7 @@ class Sequential(Trainer):
         if found is None or found.work.max_rows < rows:
             need_grad = kind == "gradients" or program.has_python or program.two_phases(rows, 1)
             slots = self._optimizer_state().slots if kind == "train" else ()
-            work = engine.Workspace(program, self._flat, rows, kind != "evaluate",
-                                    self._gradient_block() if need_grad else None, slots)
+            work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None, slots)
             found = self._workspaces[kind] = engine.Runner(work)
         return found
 
@@ -336,7 +334,7 @@ class Sequential(Trainer):
         self.build(shape)
         n, threads = len(rows), effective_n_threads(n_threads)
         program = self._inference_program()
-        work = engine.Workspace(program, self._flat, engine.inference_rows(n, threads), False)
+        work = engine.Workspace(program, self._flat, engine.inference_rows(n, threads))
         out = np.empty((n, program.n_outputs), self.dtype)
         engine.Runner(work).predict(engine.Data(rows), out, threads)
         return out.reshape(n, *self.layers[-1].output_shape)

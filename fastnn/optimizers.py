@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.activations import Named, find, number
+from fastnn.named import Named, find, number
 
 __all__ = [
     "Optimizer",

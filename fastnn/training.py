@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fastnn import losses, metrics, optimizers
 from fastnn._kernels import program as engine
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.activations import number
 from fastnn.callbacks import Callback, CallbackList, History, ProgressBar
 from fastnn.errors import DivergenceError
 from fastnn.inputs import all_finite, as_array, check_count, check_finite
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
+from fastnn.named import number
 
 __all__ = ["Trainer"]
 
@@ -332,7 +332,7 @@ class Trainer:
 
     def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
         program = self._training_program()
-        work = engine.Workspace(program, self._flat, engine.evaluation_rows(data.n), False)
+        work = engine.Workspace(program, self._flat, engine.evaluation_rows(data.n))
         states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
         loss_sum = engine.Runner(work).evaluate(data, threads, _specs(watched, states))
         return _logs(loss_sum / data.n, watched, states)

@@ -66,7 +66,6 @@ class Workspace:
         program: Program,
         param: _Array,
         max_rows: int,
-        training: bool,
         grad: _Array | None = None,
         slots: Sequence[_Array] = (),
     ) -> None: ...
@@ -98,6 +97,7 @@ class Optimizer:
 class Runner:
     work: Workspace
     def __init__(self, work: Workspace) -> None: ...
+    def cut_units(self, n_threads: int) -> _Array: ...
     def train(
         self,
         data: Data,

@@ -94,7 +94,6 @@ cdef class Program:
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
-    cdef list gradient_buffers
     cdef object loss                    # (kind, param, keeps outputs) or an object with call and gradient
     cdef const fnn_kernels* k
     cdef void** op_array
@@ -169,7 +168,7 @@ cdef class Program:
                 dense.join_below(below)
         self.packed_size = packed
         self.n_ops = len(self.ops)
-        self.op_storage = np.array([id(o) for o in self.ops] or [0], dtype=np.uintp)
+        self.op_storage = np.array([id(o) for o in self.ops], dtype=np.uintp)
         self.op_array = <void**><size_t>self.op_storage.ctypes.data
         self.last = self.op_array[self.n_ops - 1]
 
@@ -196,20 +195,17 @@ cdef class Workspace:
 
     cdef readonly Program program
     cdef readonly Py_ssize_t max_rows
-    cdef bint training
     cdef object arrays                  # whatever the pointers below point into
-    cdef object _param, _grad, _slots
     cdef Run run
     cdef double* row_loss
     cdef char* scratch                  # n_threads parts of scratch_bytes
     cdef Py_ssize_t scratch_bytes
     cdef int scratch_threads
 
-    def __init__(self, Program program, param, Py_ssize_t max_rows, bint training, grad=None, slots=()):
+    def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=()):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype."""
         cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
-        self.program, self.max_rows, self.training = program, max_rows, training
-        self._param, self._grad, self._slots = param, grad, tuple(slots)
+        self.program, self.max_rows = program, max_rows
         strides = np.array([row_stride(width, itemsize) for width in program.widths], dtype=np.intp)
         # A panel is read whole: up to NR columns past a row's end, hence the slack behind every buffer.
         slack = ALIGNMENT * 4
@@ -229,7 +225,7 @@ cdef class Workspace:
                 start += sizes[b]
         packed = aligned_zeros(program.packed_size, program.dtype)
         row_loss = np.zeros(max_rows, dtype=np.float64)
-        self.arrays = [strides, arena, pointers, packed, row_loss]
+        self.arrays = [strides, arena, pointers, packed, row_loss, param, grad, *slots]
         self.run.k = program.k
         self.run.ld = <Py_ssize_t*><size_t>strides.ctypes.data
         self.run.y = <char**><size_t>pointers.ctypes.data
@@ -237,7 +233,7 @@ cdef class Workspace:
         self.run.packed = <char*><size_t>packed.ctypes.data
         self.run.param = <char*><size_t>param.ctypes.data
         self.run.grad = NULL if grad is None else <char*><size_t>grad.ctypes.data
-        for b, slot in enumerate(self._slots):
+        for b, slot in enumerate(slots):
             self.run.slot[b] = <char*><size_t>slot.ctypes.data
         self.row_loss = <double*><size_t>row_loss.ctypes.data
         self.scratch_bytes = ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT
@@ -332,7 +328,7 @@ cdef struct Metric:
 
 cdef struct Loop:
     # What the loops below share with their threads.
-    Py_ssize_t n, batch, first, n_batches
+    Py_ssize_t n, batch, n_batches
     const int64_t* index
     double learning_rate
     double* memory
@@ -407,10 +403,9 @@ cdef class Runner:
     cdef Loop loop
     cdef object tick                # called with (batches done, sum of losses) about every TICK seconds, or None
     cdef object python_loss
-    cdef object metric_states
+    cdef object metric_arrays       # memory that loop.metrics points into
     cdef object barriers            # memory of the teams' barriers
     cdef fnn_barrier* teams
-    cdef object unit_table
     cdef dict unit_tables           # by number of threads
     cdef int spins
     cdef Data data
@@ -477,9 +472,8 @@ cdef class Runner:
             loop.loss_kind = -1
             self.python_loss = loss
         loop.n_metrics = len(metrics)
-        self.metric_states = []
         storage = np.zeros(max(1, len(metrics)) * sizeof(Metric), dtype=np.uint8)
-        self.metric_states.append(storage)
+        self.metric_arrays = [storage]
         loop.metrics = <Metric*><size_t>storage.ctypes.data
         for i, (kind, param, state) in enumerate(metrics):
             self.check_targets(kind)
@@ -488,25 +482,21 @@ cdef class Runner:
                 raise ValueError(f"the state of metric {kind} must have {size} float64 numbers; received {state.size}")
             loop.metrics[i].kind, loop.metrics[i].param = METRICS[kind], param
             loop.metrics[i].state = <double*><size_t>state.ctypes.data
-            self.metric_states.append(state)
+            self.metric_arrays.append(state)
 
     cdef int set_units(self, int n_threads) except -1:
         """Contiguous runs of units of about equal cost, one run a thread."""
+        if n_threads not in self.unit_tables:
+            self.unit_tables[n_threads] = self.cut_units(n_threads)
+        self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_tables[n_threads].ctypes.data
+
+    def cut_units(self, int n_threads):
         cdef Op op
         cdef Py_ssize_t u
-        self.unit_table = self.unit_tables.get(n_threads)
-        if self.unit_table is not None:
-            self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_table.ctypes.data
-            return 0
         costs = [op.unit_cost(u) for op in self.program.ops if op.trainable for u in range(op.n_units())]
-        ends = np.cumsum(costs, dtype=np.float64)
-        total = sum(costs)
-        goals = total * np.arange(1, n_threads) / n_threads
-        middles = ends - np.array(costs, dtype=np.float64) / 2
-        cuts = np.searchsorted(middles, goals)
-        self.unit_table = np.concatenate([[0], cuts, [len(costs)]]).astype(np.intp)
-        self.unit_tables[n_threads] = self.unit_table
-        self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_table.ctypes.data
+        goals = sum(costs) * np.arange(1, n_threads) / n_threads
+        middles = np.cumsum(costs, dtype=np.float64) - np.array(costs, dtype=np.float64) / 2
+        return np.concatenate([[0], np.searchsorted(middles, goals), [len(costs)]]).astype(np.intp)
 
     # ---- one thread's work ----------------------------------------------------------------------------------
 

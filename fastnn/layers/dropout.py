@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fastnn._kernels.program import Program
-from fastnn.activations import number
+from fastnn.inputs import check_seed
 from fastnn.layers.base import Layer
+from fastnn.named import number
 
 __all__ = ["Dropout"]
 
@@ -39,9 +40,7 @@ class Dropout(Layer):
     def __init__(self, rate: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name=name)
         self.rate = number("rate", rate, "[0, 1)")
-        if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
-            raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         return program.dropout(source, self.rate, self.seed) if training and self.rate else source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn._kernels.program import Program
-from fastnn.activations import number
 from fastnn.layers.base import Layer
+from fastnn.named import number
 
 __all__ = ["Rescaling"]
 
