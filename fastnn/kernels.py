@@ -605,13 +605,14 @@ def dense_forward(x: Any, kernel: Any, bias: Any = None, activation: Any = None,
         return out
 
     threads = _threads(n_threads, 2 * x.shape[0] * kernel.size)
-    packed = np.empty(calls.packed_size(x.itemsize, *kernel.shape), x.dtype)
-    calls.pack(kernel, packed, None, threads)
+    if n_out % panel_width(x.dtype.name):
+        kernel, whole = _padded(*kernel.shape, x), kernel
+        kernel[...] = whole
     if kind <= LAST_ELEMENTWISE:
-        calls.dense_forward(x, packed, bias, kind, alpha, z, out, threads)
+        calls.dense_forward(x, kernel, bias, kind, alpha, z, out, threads)
     else:
         before = out if z is None else z
-        calls.dense_forward(x, packed, bias, ACTIVATIONS["linear"], 0.0, None, before, threads)
+        calls.dense_forward(x, kernel, bias, ACTIVATIONS["linear"], 0.0, None, before, threads)
         calls.activation_forward(kind, alpha, before, out, threads)
     return out
 

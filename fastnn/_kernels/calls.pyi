@@ -13,7 +13,7 @@ def packed_size(itemsize: int, n_rows: int, n_cols: int) -> int: ...
 def pack(w: _Array, wp: _Array | None, wt: _Array | None, n_threads: int) -> None: ...
 def dense_forward(
     x: _Array,
-    wp: _Array,
+    w: _Array,
     bias: _Array | None,
     activation: int,
     alpha: float,

@@ -155,21 +155,24 @@ def pack(w, wp, wt, int n_threads):
         pack_part(w_, wp_, wt_, part, parts)
 
 
-cdef void dense_forward_part(Matrix x, Matrix wp, Matrix bias, int activation, double alpha,
+cdef void dense_forward_part(Matrix x, Matrix w, bint packed, Matrix bias, int activation, double alpha,
                              Matrix z, Matrix y, int part, int parts) noexcept nogil:
     cdef const fnn_kernels* k = table(x)
     cdef Block b = share(y.rows, y.cols, k.mr, k.nr, part, parts)
-    k.dense_forward(b.r1 - b.r0, x.cols, b.c0, b.c1, at(x, b.r0, 0), x.ld, wp.data, bias.data,
+    k.dense_forward(b.r1 - b.r0, x.cols, b.c0, b.c1, at(x, b.r0, 0), x.ld, w.data,
+                    x.cols * k.nr if packed else k.nr, k.nr if packed else w.ld, bias.data,
                     activation, alpha, at(z, b.r0, 0), z.ld, at(y, b.r0, 0), y.ld)
 
 
-def dense_forward(x, wp, bias, int activation, double alpha, z, y, int n_threads):
-    """bias and z may be None."""
-    cdef Matrix x_ = matrix(x), wp_ = matrix(wp), bias_ = matrix(bias)
+def dense_forward(x, w, bias, int activation, double alpha, z, y, int n_threads):
+    """w: the packed form (1-D), or the kernel itself, whose rows are read up to the next multiple of nr. bias and z
+    may be None."""
+    cdef Matrix x_ = matrix(x), w_ = matrix(w), bias_ = matrix(bias)
+    cdef bint packed = w.ndim == 1
     cdef Matrix z_ = matrix(z, True), y_ = matrix(y, True)
     cdef int part, parts = team_size(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        dense_forward_part(x_, wp_, bias_, activation, alpha, z_, y_, part, parts)
+        dense_forward_part(x_, w_, packed, bias_, activation, alpha, z_, y_, part, parts)
 
 
 cdef void dense_input_grad_part(Matrix dz, Matrix wt, Matrix dx, int part, int parts) noexcept nogil:

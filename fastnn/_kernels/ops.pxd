@@ -8,7 +8,7 @@ from fastnn._kernels.threads cimport fnn_barrier
 # product and the optimizer, and a layer of 512 x 512 still makes 32 units for 32 threads. Multiples of every NR.
 cdef enum:
     UNIT_ROWS = 32
-    UNIT_COLS = 256
+    UNIT_COLS = 512
 
 
 cdef struct Share:
@@ -32,7 +32,8 @@ cdef struct Run:
     char* param                 # the flat blocks: parameters, gradients, optimizer slots
     char* grad
     char* slot[3]
-    char* packed                # the packed forms of all kernels
+    char* packed                # the packed forms of kernels
+    bint in_place               # forward products read all kernels where they are, not their packed forms
     int optimizer
     int training                # dropout and its like are on
     int backward                # a backward pass follows: layers in Python must keep what it needs
@@ -87,7 +88,8 @@ cdef class DenseOp(Op):
     cdef int activation
     cdef double alpha
     cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
-    cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed; wt_offset -1: no dx is wanted
+    cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed, or -1: read in place, no dx wanted
+    cdef bint packs                                 # either of them is kept
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha

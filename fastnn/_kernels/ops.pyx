@@ -82,12 +82,13 @@ cdef class DenseOp(Op):
         cdef const fnn_kernels* k = run.k
         cdef int size = k.itemsize
         cdef Py_ssize_t j0, j1, row = share.row0
-        cdef bint keep_z = self.saved != self.target
+        cdef bint keep_z = self.saved != self.target, packed = self.wp_offset >= 0 and not run.in_place
         lane_panels(share, self.n_out, k.nr, &j0, &j1)
         k.dense_forward(
             share.row1 - row, self.n_in, j0, j1,
             at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
-            run.packed + self.wp_offset * size,
+            run.packed + self.wp_offset * size if packed else run.param + self.kernel_offset * size,
+            self.n_in * k.nr if packed else k.nr, k.nr if packed else self.n_out,
             run.param + self.bias_offset * size if self.bias_offset >= 0 else NULL,
             self.activation, self.alpha,
             at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],
@@ -135,7 +136,7 @@ cdef class DenseOp(Op):
         return (i1 - i0) * (j1 - j0)
 
     cdef void pack(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t n = self.n_units(), unit
+        cdef Py_ssize_t n = self.n_units() if self.packs and not run.in_place else 0, unit
         for unit in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
             self.pack_unit(run, unit)
 
@@ -144,7 +145,7 @@ cdef class DenseOp(Op):
         cdef int size = run.k.itemsize
         self.block(unit, &i0, &i1, &j0, &j1)
         run.k.pack(self.n_in, self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
-                   run.packed + self.wp_offset * size,
+                   run.packed + self.wp_offset * size if self.wp_offset >= 0 else NULL,
                    run.packed + self.wt_offset * size if self.wt_offset >= 0 else NULL)
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
@@ -171,7 +172,8 @@ cdef class DenseOp(Op):
             step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
             if with_bias:
                 step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
-            self.pack_unit(run, unit)
+            if self.packs:
+                self.pack_unit(run, unit)
 
 
 cdef class ActivationOp(Op):

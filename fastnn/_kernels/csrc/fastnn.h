@@ -162,11 +162,14 @@ typedef struct {
     fnn_size (*packed_size)(fnn_size n_rows, fnn_size n_cols);
     void (*pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
                  const void *w, void *wp, void *wt);
-    /* Columns [j0, j1) of y = activation(x @ W + bias); j0 a multiple of nr. z, where not NULL, gets the input
-     * of the activation. */
+    /* Columns [j0, j1) of y = activation(x @ W + bias); j0 a multiple of nr. The panel of columns [p nr, p nr +
+     * nr) of W begins at w + p * panel_step, its rows are ldw apart: (w, nr, n_out) for W itself, whose memory
+     * must then be readable nr elements past its end, and (wp, n_in * nr, nr) for its packed form. z, where not
+     * NULL, gets the input of the activation. */
     void (*dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1,
-                          const void *x, fnn_size ldx, const void *wp, const void *bias,
-                          int activation, double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy);
+                          const void *x, fnn_size ldx, const void *w, fnn_size panel_step, fnn_size ldw,
+                          const void *bias, int activation, double alpha, void *z, fnn_size ldz,
+                          void *y, fnn_size ldy);
     /* Columns [i0, i1) of dx = (dz @ W.T) * activation'(saved): the activation is that of the layer below. */
     void (*dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1,
                              const void *dz, fnn_size lddz, const void *wt,

@@ -32,3 +32,5 @@
 #undef v_hsum
 #undef v_hmax
 #undef NR
+#undef WIDE
+#undef WIDE_MR
