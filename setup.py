@@ -122,7 +122,8 @@ def extension(name, extra_sources=()):
 
 
 extensions = [
-    extension("dispatch", ["source_scan.c"]),
+    extension("dispatch"),
+    extension("door", ["source_scan.c"]),
     extension("threads", ["threads.c"]),
     extension("calls", ["optimizer_scalars.c"]),
     extension("ops"),

@@ -1,7 +1,8 @@
 """The door for data: what users hand over becomes arrays that the engine may read without further checks.
 
 X keeps its dtype and strides (60 000 images of uint8 stay 47 MB); labels, targets and weights are small and
-become what the kernels read.
+become what the kernels read. Plain arrays of few numbers pass by a quick look (`_kernels/door.pyx`); the checks here
+decide about all others, and word the errors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._kernels.dispatch import DTYPES, SOURCES, first_nonfinite_row
+from fastnn._kernels.dispatch import DTYPES, SOURCES
+from fastnn._kernels.door import first_nonfinite_row, plain_features, plain_labels, plain_targets, plain_weights
 
 __all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
            "combined_weights"]
@@ -82,6 +84,8 @@ def as_features(x: Any, shape: tuple[int, ...] | None = None, name: str = "x",
         A view of `x` wherever strides allow it.
     shape : tuple of int
     """
+    if shape is not None and plain_features(x, shape, dtype):
+        return x if x.ndim == 2 else x.reshape(len(x), -1), shape
     array = as_array(x, name)
     if array.ndim < 2:
         raise ValueError(f"{name} must have at least two dimensions, (samples, features); received shape {array.shape}")
@@ -111,6 +115,9 @@ def _check_length(array: Array, name: str, n: int) -> None:
 
 def as_labels(y: Any, n: int, n_classes: int, name: str = "y") -> NDArray[np.int32]:
     """Integer labels in [0, n_classes), as int32 (n,); floats are allowed where they are whole numbers."""
+    labels = plain_labels(y, n, n_classes)
+    if labels is not None:
+        return labels
     array = _column(as_array(y, name), name, n)
     allowed = f"integer labels from 0 to {n_classes - 1} are allowed (the model has {n_classes} outputs)"
     if array.dtype.kind == "f":
@@ -128,6 +135,9 @@ def as_labels(y: Any, n: int, n_classes: int, name: str = "y") -> NDArray[np.int
 def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probabilities: bool = False,
                name: str = "y") -> Array:
     """Target rows (n, n_outputs), contiguous, of the model's dtype; within [0, 1] for `probabilities`."""
+    targets = plain_targets(y, n, output_shape, dtype, probabilities)
+    if targets is not None:
+        return targets
     array, n_outputs = as_array(y, name), math.prod(output_shape)
     if array.shape[1:] == output_shape or (array.ndim == 1 and n_outputs == 1):
         array = array.reshape(len(array), n_outputs)
@@ -144,6 +154,9 @@ def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probab
 
 def as_weights(weight: Any, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
     """Finite weights >= 0, not all of them zero, as float64 (n,)."""
+    weights = plain_weights(weight, n)
+    if weights is not None:
+        return weights
     array = np.array(_column(as_array(weight, name), name, n), dtype=np.float64)
     check_finite(array[:, None], name)
     if array.min() < 0:

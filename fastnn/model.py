@@ -251,8 +251,8 @@ class Sequential(Trainer):
     # ---- programs -------------------------------------------------------------------------------------------
 
     def _reset_engine(self) -> None:
-        self._inference: engine.Program | None = None
-        self._training: tuple[Any, engine.Program] | None = None
+        self._inference: engine.Pool | None = None
+        self._training: tuple[list[bool], engine.Pool] | None = None
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
 
@@ -269,18 +269,19 @@ class Sequential(Trainer):
                        else (kernel, float(loss.param), not absorbs))
         return program
 
-    def _inference_program(self) -> engine.Program:
+    def _predicting(self) -> engine.Pool:
         if self._inference is None:
-            self._inference = self._lower(training=False)
+            self._inference = engine.Pool(self._lower(training=False), self._flat)
         return self._inference
 
-    def _training_program(self) -> engine.Program:
-        """The program of the compiled loss and of the layers that are trainable now."""
-        key = tuple(layer.trainable for layer in self.layers)
-        if self._training is None or self._training[0] != key:
-            self._training = key, self._lower(training=True, loss=self._loss)
+    def _evaluating(self) -> engine.Pool:
+        """Over the program of the compiled loss and of the layers that are trainable now."""
+        key = [layer._trainable for layer in self._layers]
+        found = self._training
+        if found is None or found[0] != key:
+            found = self._training = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
             self._workspaces.clear()
-        return self._training[1]
+        return found[1]
 
     def _gradient_block(self) -> Array:
         if self._grad is None:
@@ -294,7 +295,7 @@ class Sequential(Trainer):
 
     def _workspace(self, kind: str, rows: int) -> engine.Runner:
         """A runner over a workspace for `rows` rows, kept for the next call that needs no more."""
-        program = self._training_program()
+        program = self._evaluating().program
         found = self._workspaces.get(kind)
         if found is None or found.work.max_rows < rows:
             need_grad = kind == "gradients" or program.has_python or program.two_phases(rows, 1)
@@ -330,14 +331,11 @@ class Sequential(Trainer):
         TypeError, ValueError
             If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
         """
-        rows, shape = as_features(x, self.input_shape, "x", self.dtype)
+        rows, shape = as_features(x, self._input_shape, "x", self._dtype)
         self.build(shape)
-        n, threads = len(rows), effective_n_threads(n_threads)
-        program = self._inference_program()
-        work = engine.Workspace(program, self._flat, engine.inference_rows(n, threads))
-        out = np.empty((n, program.n_outputs), self.dtype)
-        engine.Runner(work).predict(engine.Data(rows), out, threads)
-        return out.reshape(n, *self.layers[-1].output_shape)
+        out = self._predicting().predict(rows, effective_n_threads(n_threads))
+        shape = self._layers[-1].output_shape
+        return out if len(shape) == 1 else out.reshape(len(out), *shape)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for one batch; the same as `predict`."""
@@ -452,7 +450,7 @@ class Sequential(Trainer):
         """Checked arrays for the compiled loss and metrics, and the shape of a sample. Does not build the model."""
         if y is None:
             raise ValueError(f"{names[1]} is needed: received None")
-        rows, shape = as_features(x, self.input_shape or shape, names[0], self.dtype)
+        rows, shape = as_features(x, self._input_shape or shape, names[0], self._dtype)
         output_shape = self._output_shape_of(shape)
         n, n_outputs = len(rows), math.prod(output_shape)
         labels = targets = None

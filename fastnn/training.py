@@ -331,10 +331,9 @@ class Trainer:
         return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
 
     def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
-        program = self._training_program()
-        work = engine.Workspace(program, self._flat, engine.evaluation_rows(data.n))
+        pool = self._evaluating()
         states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
-        loss_sum = engine.Runner(work).evaluate(data, threads, _specs(watched, states))
+        loss_sum = pool.evaluate(data, threads, _specs(watched, states))
         return _logs(loss_sum / data.n, watched, states)
 
     # ---- single batches -------------------------------------------------------------------------------------
@@ -424,7 +423,7 @@ class Trainer:
                   shape: tuple[int, ...] | None = None) -> tuple[engine.Data, tuple[int, ...]]: ...
         def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data: ...
         def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
-        def _training_program(self) -> engine.Program: ...
+        def _evaluating(self) -> engine.Pool: ...
         def _gradient_block(self) -> Array: ...
 
 

@@ -92,5 +92,7 @@ cdef extern from "fastnn.h" nogil:
     const fnn_kernels* fnn_kernels_avx512(int dtype)
     fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size cols, const void* src,
                                      fnn_size row_stride, fnn_size col_stride)
+    int fnn_copy_labels(int source, fnn_size n, const void* src, fnn_size stride, fnn_size n_classes,
+                        int32_t* labels)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)

@@ -94,16 +94,3 @@ METRICS = {
 def panel_width(dtype):
     """Columns of a packed panel (the kernels' NR) for "float32" or "float64"."""
     return tables[DTYPES[dtype]].nr
-
-
-def first_nonfinite_row(int source, int dtype, size_t address, Py_ssize_t rows, Py_ssize_t cols,
-                        Py_ssize_t row_stride, Py_ssize_t col_stride):
-    """First row with a value that is not finite once converted to `dtype` (of `DTYPES`), or -1.
-
-    Strides are in bytes. The caller vouches for the address.
-    """
-    cdef Py_ssize_t found
-    with nogil:
-        found = fnn_first_nonfinite_row(source, dtype, rows, cols, <const void*>address, row_stride,
-                                        col_stride)
-    return found

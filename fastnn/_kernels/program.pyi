@@ -10,7 +10,6 @@ from fastnn._kernels.dispatch import LAST_FROM_OUTPUT as LAST_FROM_OUTPUT
 from fastnn._kernels.dispatch import LOSSES as LOSSES
 from fastnn._kernels.dispatch import METRICS as METRICS
 from fastnn._kernels.dispatch import OPTIMIZERS as OPTIMIZERS
-from fastnn._kernels.dispatch import SOURCES as SOURCES
 from fastnn._kernels.ops import Op
 from fastnn._kernels.ops import errors as errors
 
@@ -20,13 +19,13 @@ _Tick = Callable[[int, float], object]
 
 def row_stride(cols: int, itemsize: int) -> int: ...
 def aligned_zeros(n: int, dtype: Any, skew: int = 0) -> _Array: ...
-def inference_rows(n: int, n_threads: int) -> int: ...
-def evaluation_rows(n: int) -> int: ...
 
 @disjoint_base
 class Program:
     ops: list[Op]
     widths: list[int]
+    n_inputs: int
+    n_outputs: int
     dtype: str
     packed_size: int
     work: float
@@ -52,15 +51,12 @@ class Program:
     def finish(self, training: bool, loss: Any = None) -> None: ...
     def two_phases(self, rows: float, n_threads: int) -> bool: ...
     def threads(self, n_threads: int, rows: float, passes: float) -> int: ...
-    @property
-    def n_inputs(self) -> int: ...
-    @property
-    def n_outputs(self) -> int: ...
 
 @disjoint_base
 class Workspace:
     program: Program
     max_rows: int
+    nbytes: int
     def __init__(
         self,
         program: Program,
@@ -113,6 +109,14 @@ class Runner:
     def gradients(self, data: Data, seed: int, n_threads: int) -> tuple[float, bool]: ...
     def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
     def predict(self, data: Data, out: _Array, n_threads: int) -> _Array: ...
+
+@disjoint_base
+class Pool:
+    program: Program
+    idle: list[Runner]
+    def __init__(self, program: Program, param: _Array) -> None: ...
+    def predict(self, x: _Array, n_threads: int) -> _Array: ...
+    def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
 
 N_SLOTS: dict[str, int]
 

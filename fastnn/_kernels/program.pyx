@@ -19,6 +19,7 @@ from libc.string cimport memset
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
+from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.threads cimport (
     fnn_barrier, fnn_barrier_arrived, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_pause, fnn_thread_num,
@@ -27,7 +28,7 @@ from fastnn._kernels.threads cimport (
 
 import numpy as np
 
-from fastnn._kernels.dispatch import DTYPES, LOSSES, METRICS, OPTIMIZERS, SOURCES
+from fastnn._kernels.dispatch import DTYPES, LOSSES, METRICS, OPTIMIZERS
 from fastnn._kernels.ops import errors
 from fastnn._kernels.threads import default_num_threads
 
@@ -46,6 +47,10 @@ cdef enum:
     IN_PLACE_ROWS = 512
     # Rows that a group takes through all ops at a time: their activations stay in its L2 cache.
     PIECE_ROWS = 256
+    # Runners that a pool keeps for the next calls, and the memory one of them may hold on to meanwhile: larger
+    # ones are made anew, in a time that their arithmetic hides.
+    POOL_RUNNERS = 16
+    POOL_BYTES = 4 << 20
 
 # Seconds between looks at signals and the progress bar. With the longest stretch that does not look, it stays
 # under the 100 ms promised for Ctrl-C; stretches are kept below LONGEST multiply-adds a thread (70 ms of one
@@ -85,6 +90,7 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
 
 
 cdef int CORES = default_num_threads()
+cdef object empty = np.empty
 
 
 cdef class Program:
@@ -96,6 +102,7 @@ cdef class Program:
 
     cdef readonly list ops
     cdef readonly list widths           # columns of each buffer
+    cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
     cdef readonly Py_ssize_t packed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row
@@ -113,6 +120,7 @@ cdef class Program:
     def __init__(self, dtype, Py_ssize_t n_inputs):
         self.dtype = dtype
         self.k = kernels(DTYPES[dtype])
+        self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
 
     def _add(self, Op op):
@@ -181,14 +189,7 @@ cdef class Program:
         self.op_storage = np.array([id(o) for o in self.ops], dtype=np.uintp)
         self.op_array = <void**><size_t>self.op_storage.ctypes.data
         self.last = self.op_array[self.n_ops - 1]
-
-    @property
-    def n_inputs(self):
-        return self.widths[0]
-
-    @property
-    def n_outputs(self):
-        return (<Op>self.ops[len(self.ops) - 1]).n_out
+        self.n_outputs = (<Op>self.last).n_out
 
     def two_phases(self, double rows, int n_threads):
         """Whether the gradients of a batch take too long to look at signals only after them. A workspace for
@@ -200,11 +201,16 @@ cdef class Program:
         return max(1, min(n_threads, int(self.work * rows * passes / WORK_PER_THREAD)))
 
 
+cdef inline Py_ssize_t inference_rows(Py_ssize_t n, int n_threads) noexcept:
+    """Rows of a workspace for predict on n rows."""
+    return max(1, min(n, INFERENCE_ROWS * n_threads))
+
+
 cdef class Workspace:
     """All the memory a program works in, for batches of at most `max_rows` rows."""
 
     cdef readonly Program program
-    cdef readonly Py_ssize_t max_rows
+    cdef readonly Py_ssize_t max_rows, nbytes
     cdef object arrays                  # whatever the pointers below point into
     cdef Run run
     cdef double* row_loss
@@ -232,6 +238,7 @@ cdef class Workspace:
                 pointers[buffers + b] = start
                 start += sizes[b]
         packed = aligned_zeros(program.packed_size, program.dtype)
+        self.nbytes = arena.nbytes + packed.nbytes
         row_loss = np.zeros(max_rows, dtype=np.float64)
         self.arrays = [strides, arena, pointers, packed, row_loss, param, grad, *slots]
         self.run.k = program.k
@@ -265,26 +272,21 @@ cdef class Data:
 
     cdef readonly Py_ssize_t n, n_classes
     cdef object keep
-    cdef int source
-    cdef const char* x
-    cdef Py_ssize_t row_stride, col_stride
+    cdef Array x, targets               # data is NULL without targets
     cdef const int32_t* labels
-    cdef const char* targets
     cdef const double* weight
 
     def __init__(self, x, labels=None, targets=None, weight=None, Py_ssize_t n_classes=0):
         self.n_classes = n_classes
         self.keep = (x, labels, targets, weight)
-        self.n = x.shape[0]
-        self.source = SOURCES[x.dtype.str[1:]]
-        self.x = <const char*><size_t>x.ctypes.data
-        self.row_stride, self.col_stride = x.strides
+        self.x = look_at(x)
+        self.n = self.x.rows
         if labels is not None:
-            self.labels = <const int32_t*><size_t>labels.ctypes.data
+            self.labels = <const int32_t*>address(labels)
         if targets is not None:
-            self.targets = <const char*><size_t>targets.ctypes.data
+            self.targets = look_at(targets)
         if weight is not None:
-            self.weight = <const double*><size_t>weight.ctypes.data
+            self.weight = <const double*>address(weight)
 
 
 # What the kernels read without asking: slots of an optimizer (RMSprop's others may be absent), and its numbers.
@@ -305,8 +307,7 @@ cdef class Optimizer:
     """What the loops need of an optimizer: its kind, its numbers, and what it remembers between steps."""
 
     cdef int kind
-    cdef object hyper_array
-    cdef const double* hyper
+    cdef double hyper[8]                # FNN_MAX_SCALARS
     cdef double weight_decay
     cdef readonly object memory         # float64 (2,): Nadam's running product
     cdef readonly object slots          # flat blocks
@@ -322,9 +323,9 @@ cdef class Optimizer:
 
     def set_hyper(self, hyper, double weight_decay):
         # Zeros past the end: a rule reads at most this many.
-        self.hyper_array = np.zeros(FNN_MAX_SCALARS)
-        self.hyper_array[:len(hyper)] = hyper
-        self.hyper = <const double*><size_t>self.hyper_array.ctypes.data
+        cdef int i, n = min(len(hyper), FNN_MAX_SCALARS)
+        for i in range(FNN_MAX_SCALARS):
+            self.hyper[i] = hyper[i] if i < n else 0.0
         self.weight_decay = weight_decay
 
 
@@ -332,6 +333,10 @@ cdef struct Metric:
     int kind
     double param
     double* state
+
+
+cdef enum LoopKind:
+    TRAIN, EVALUATE, PREDICT
 
 
 cdef struct Loop:
@@ -376,8 +381,9 @@ cdef void grid(int n_threads, Py_ssize_t rows, Py_ssize_t packed_bytes, int* n_g
 
 
 cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noexcept nogil:
-    share.thread = fnn_thread_num()
-    share.n_threads = fnn_num_threads()
+    # One thread needs no region; a layer in Python that calls another model may be inside its own model's.
+    share.thread = fnn_thread_num() if loop.n_threads > 1 else 0
+    share.n_threads = fnn_num_threads() if loop.n_threads > 1 else 1
     # OpenMP may give fewer threads than asked for.
     share.n_groups = loop.n_groups if share.n_threads == loop.n_threads else share.n_threads
     share.n_lanes = share.n_threads // share.n_groups
@@ -436,9 +442,7 @@ cdef class Runner:
         grid(n_threads, batch, self.program.packed_size * self.program.k.itemsize, &loop.n_groups, &loop.n_lanes)
         loop.next_tick = fnn_clock() + TICK
         self.work.run.stop = self.work.run.overflow = 0
-        # Two cache lines a team: spinning on one must not slow another.
-        self.barriers = np.zeros((n_threads + 1) * sizeof(fnn_barrier) + 64 + n_threads * sizeof(int), dtype=np.uint8)
-        self.teams = <fnn_barrier*><size_t>(self.barriers.ctypes.data + (-self.barriers.ctypes.data) % 64)
+        self.reserve_barriers(n_threads)
         loop.everyone = &self.teams[n_threads]
         loop.cpus = <int*>&self.teams[n_threads + 1]
         self.spins = 300 if n_threads <= CORES else 10
@@ -449,14 +453,22 @@ cdef class Runner:
         self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
         return n_threads
 
+    cdef int reserve_barriers(self, int n_threads) except -1:
+        # Two cache lines a team: spinning on one must not slow another.
+        cdef Py_ssize_t size = (n_threads + 1) * sizeof(fnn_barrier) + n_threads * sizeof(int)
+        if self.barriers is None or self.barriers.size < size:
+            self.barriers = aligned_zeros(size, np.uint8)
+            self.teams = <fnn_barrier*>address(self.barriers)
+        memset(self.teams, 0, size)
+
     cdef int check_data(self, Data data) except -1:
         """What the kernels rely on, whatever the layers above have checked: widths, and labels below the width."""
-        if data.keep[0].shape[1] != self.program.n_inputs:
-            raise ValueError(f"x has {data.keep[0].shape[1]} columns; the program takes {self.program.n_inputs}")
+        if data.x.cols != self.program.n_inputs:
+            raise ValueError(f"x has {data.x.cols} columns; the program takes {self.program.n_inputs}")
         if data.labels != NULL and data.n_classes > self.program.n_outputs:
             raise ValueError(f"labels of {data.n_classes} classes; the program has {self.program.n_outputs} outputs")
-        if data.targets != NULL and data.keep[2].shape[1] != self.program.n_outputs:
-            raise ValueError(f"targets have {data.keep[2].shape[1]} columns; the program has "
+        if data.targets.data != NULL and data.targets.cols != self.program.n_outputs:
+            raise ValueError(f"targets have {data.targets.cols} columns; the program has "
                              f"{self.program.n_outputs} outputs")
 
     cdef int check_targets(self, name) except -1:
@@ -465,7 +477,7 @@ cdef class Runner:
             return 0
         if name.endswith("_sparse") and self.data.labels == NULL:
             raise ValueError(f"{name} takes integer labels; received target rows")
-        if not name.endswith("_sparse") and self.data.targets == NULL:
+        if not name.endswith("_sparse") and self.data.targets.data == NULL:
             raise ValueError(f"{name} takes target rows; received integer labels")
 
     cdef int set_loss(self, metrics) except -1:
@@ -480,23 +492,25 @@ cdef class Runner:
             loop.loss_kind = -1
             self.python_loss = loss
         loop.n_metrics = len(metrics)
-        storage = np.zeros(max(1, len(metrics)) * sizeof(Metric), dtype=np.uint8)
+        if loop.n_metrics == 0:
+            return 0
+        storage = np.zeros(loop.n_metrics * sizeof(Metric), dtype=np.uint8)
         self.metric_arrays = [storage]
-        loop.metrics = <Metric*><size_t>storage.ctypes.data
+        loop.metrics = <Metric*>address(storage)
         for i, (kind, param, state) in enumerate(metrics):
             self.check_targets(kind)
             size = metric_state_size(kind, param, self.program.n_outputs)
             if state.dtype != np.float64 or state.size < size:
                 raise ValueError(f"the state of metric {kind} must have {size} float64 numbers; received {state.size}")
             loop.metrics[i].kind, loop.metrics[i].param = METRICS[kind], param
-            loop.metrics[i].state = <double*><size_t>state.ctypes.data
+            loop.metrics[i].state = <double*>address(state)
             self.metric_arrays.append(state)
 
     cdef int set_units(self, int n_threads) except -1:
         """Contiguous runs of units of about equal cost, one run a thread."""
         if n_threads not in self.unit_tables:
             self.unit_tables[n_threads] = self.cut_units(n_threads)
-        self.loop.unit_starts = <Py_ssize_t*><size_t>self.unit_tables[n_threads].ctypes.data
+        self.loop.unit_starts = <Py_ssize_t*>address(self.unit_tables[n_threads])
 
     def cut_units(self, int n_threads):
         cdef Op op
@@ -512,9 +526,9 @@ cdef class Runner:
         """Rows r0 .. r1 of the batch that starts at `start`, into buffer 0."""
         cdef Run* run = &self.work.run
         cdef Py_ssize_t first = start + r0
-        run.k.gather(self.data.source, r1 - r0, <Py_ssize_t>(<Op>self.program.op_array[0]).n_in,
-                     self.data.x + (0 if self.loop.index != NULL else first * self.data.row_stride),
-                     self.data.row_stride, self.data.col_stride,
+        run.k.gather(self.data.x.source, r1 - r0, <Py_ssize_t>(<Op>self.program.op_array[0]).n_in,
+                     self.data.x.data + (0 if self.loop.index != NULL else first * self.data.x.row_stride),
+                     self.data.x.row_stride, self.data.x.col_stride,
                      self.loop.index + first if self.loop.index != NULL else NULL,
                      at(run.y[0], r0, run.ld[0], 0, run.k.itemsize), run.ld[0])
 
@@ -589,7 +603,7 @@ cdef class Runner:
         index[0] = self.loop.index + first if self.loop.index != NULL else NULL
         cdef Py_ssize_t shift = 0 if self.loop.index != NULL else first
         labels[0] = self.data.labels + shift if self.data.labels != NULL else NULL
-        targets[0] = self.data.targets + shift * target_bytes if self.data.targets != NULL else NULL
+        targets[0] = self.data.targets.data + shift * target_bytes if self.data.targets.data != NULL else NULL
         weight[0] = self.data.weight + shift if self.data.weight != NULL else NULL
 
     cdef void call_python_loss(self, Share* share, Py_ssize_t start, bint with_grad, bint stops) noexcept nogil:
@@ -819,11 +833,27 @@ cdef class Runner:
             if stop:
                 break
 
-    cdef int finish(self) except -1:
-        """After a region: raise what was caught inside."""
-        error = errors.pop(<size_t>&self.work.run, None)
-        if error is not None:
+    cdef void thread(self, LoopKind kind) noexcept nogil:
+        if kind == TRAIN:
+            self.train_thread()
+        elif kind == EVALUATE:
+            self.evaluate_thread()
+        else:
+            self.predict_thread()
+
+    cdef int region(self, LoopKind kind) except -1:
+        """All threads of the call. One alone needs no region. Raises what was caught inside."""
+        cdef int n_threads = self.loop.n_threads
+        if n_threads == 1:
+            with nogil:
+                self.thread(kind)
+        else:
+            with nogil, parallel(num_threads=n_threads):
+                self.thread(kind)
+        self.data = self.tick = self.metric_arrays = None       # the caller's, who may drop them
+        if errors and (error := errors.pop(<size_t>&self.work.run, None)) is not None:
             raise error
+        return 0
 
     def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, double learning_rate, uint64_t seed,
               int n_threads, metrics=(), tick=None):
@@ -838,18 +868,18 @@ cdef class Runner:
         self.set_loss(metrics)
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
-        loop.index = <const int64_t*><size_t>index.ctypes.data if index is not None else NULL
+        loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.learning_rate = learning_rate
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
-        loop.memory = <double*><size_t>optimizer.memory.ctypes.data
+        loop.memory = <double*>address(optimizer.memory)
         loop.update = True
         loop.two_phases = run.grad != NULL and self.program.two_phases(min(batch, data.n), n_threads)
         run.optimizer, run.step, run.seed = optimizer.kind, optimizer.step, seed
         run.training = run.backward = 1
-        with nogil, parallel(num_threads=n_threads):
-            self.train_thread()
-        optimizer.step = run.step
-        self.finish()
+        try:
+            self.region(TRAIN)
+        finally:
+            optimizer.step = run.step
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
 
     def gradients(self, Data data, uint64_t seed, int n_threads):
@@ -862,9 +892,7 @@ cdef class Runner:
         self.set_units(n_threads)
         self.work.reserve_scratch(n_threads)
         run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
-        with nogil, parallel(num_threads=n_threads):
-            self.train_thread()
-        self.finish()
+        self.region(TRAIN)
         return loop.loss_sum, bool(loop.nonfinite)
 
     def evaluate(self, Data data, int n_threads, metrics=()):
@@ -873,22 +901,62 @@ cdef class Runner:
                                  min(data.n, EVALUATION_ROWS))
         self.set_loss(metrics)
         self.work.run.training = self.work.run.backward = 0
-        with nogil, parallel(num_threads=n_threads):
-            self.evaluate_thread()
-        self.finish()
+        self.region(EVALUATE)
         return self.loop.loss_sum
 
     def predict(self, Data data, out, int n_threads):
         """Fill out (n, n_outputs), contiguous and of the program's dtype."""
+        cdef Py_ssize_t batch = min(self.work.max_rows, inference_rows(data.n, n_threads))
         n_threads = self.program.threads(n_threads, data.n, 1.0)
-        n_threads = self.prepare(n_threads, data, None, min(data.n, self.work.max_rows))
+        n_threads = self.prepare(n_threads, data, None, batch)
         self.work.run.training = self.work.run.backward = 0
         self.work.run.in_place = data.n < IN_PLACE_ROWS
-        self.loop.out = <char*><size_t>out.ctypes.data
-        with nogil, parallel(num_threads=n_threads):
-            self.predict_thread()
-        self.finish()
+        self.loop.out = address(out)
+        self.region(PREDICT)
         return out
+
+
+cdef class Pool:
+    """Predicts and evaluates, for many threads at once: each call has a runner for itself, which it takes from here or
+    makes, and which then waits here for the next call."""
+
+    cdef readonly Program program
+    cdef object param
+    cdef readonly list idle
+
+    def __init__(self, Program program, param):
+        self.program, self.param, self.idle = program, param, []
+
+    cdef Runner take(self, Py_ssize_t rows):
+        cdef Runner runner
+        try:
+            runner = self.idle.pop()    # one step, whatever other threads do
+        except IndexError:
+            runner = None
+        if runner is None or runner.work.max_rows < rows:
+            runner = Runner(Workspace(self.program, self.param, rows))
+        return runner
+
+    cdef give(self, Runner runner):
+        if len(self.idle) < POOL_RUNNERS and runner.work.nbytes <= POOL_BYTES:
+            self.idle.append(runner)
+
+    def predict(self, x, int n_threads):
+        """Outputs (n, n_outputs) for x (n, n_inputs), which `Data` describes."""
+        cdef Data data = Data(x)
+        cdef Runner runner = self.take(inference_rows(data.n, n_threads))
+        try:
+            return runner.predict(data, empty((data.n, self.program.n_outputs), self.program.dtype), n_threads)
+        finally:
+            self.give(runner)
+
+    def evaluate(self, Data data, int n_threads, metrics=()):
+        """`Runner.evaluate`"""
+        cdef Runner runner = self.take(min(data.n, EVALUATION_ROWS))
+        try:
+            return runner.evaluate(data, n_threads, metrics)
+        finally:
+            self.give(runner)
 
 
 def of_loss(method, result, shape):
@@ -907,13 +975,3 @@ cdef inline void call_stage(void* op, Run* run, Share* share, int stage) noexcep
         (<Op>op).local_gradient(run, share)
     else:
         (<Op>op).backward(run, share)
-
-
-def inference_rows(Py_ssize_t n, int n_threads):
-    """Rows of a workspace for predict on n rows."""
-    return max(1, min(n, INFERENCE_ROWS * n_threads))
-
-
-def evaluation_rows(Py_ssize_t n):
-    """Rows of a workspace for evaluate on n rows."""
-    return max(1, min(n, EVALUATION_ROWS))

@@ -211,4 +211,8 @@ const fnn_kernels *fnn_kernels_avx512(int dtype);
 fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size cols, const void *src,
                                  fnn_size row_stride, fnn_size col_stride);
 
+/* Integers of an integer source, `stride` bytes apart, as labels; 0 if one is not in [0, n_classes) or the source is
+ * none of integers. */
+int fnn_copy_labels(int source, fnn_size n, const void *src, fnn_size stride, fnn_size n_classes, int32_t *labels);
+
 #endif

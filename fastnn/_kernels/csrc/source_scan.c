@@ -1,6 +1,8 @@
-/* NaN and infinity in rows of X, at the door: one pass over the bits, a row at a time. Magnitudes compare as
- * integers do, with infinity above all numbers and NaN above infinity. */
+/* What the door looks for in the arrays that users hand over, in one pass. */
 #include "fastnn.h"
+
+/* NaN and infinity in rows of X. Magnitudes compare as integers do, with infinity above all numbers and NaN above
+ * infinity. */
 
 #define SCAN(S, LIMIT)                                                                          \
     for (fnn_size r = 0; r < rows; r++) {                                                          \
@@ -26,4 +28,28 @@ fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size 
     case FNN_SRC_F64: SCAN(uint64_t, limit)
     }
     return -1;
+}
+
+/* A negative label is a large one without its sign. */
+#define COPY(S)                                                                                    \
+    for (fnn_size i = 0; i < n; i++) {                                                             \
+        const uint64_t label = (uint64_t) * (const S *)((const char *)src + i * stride);           \
+        if (label >= (uint64_t)n_classes) return 0;                                                \
+        labels[i] = (int32_t)label;                                                                \
+    }                                                                                              \
+    return 1;
+
+int fnn_copy_labels(int source, fnn_size n, const void *src, fnn_size stride, fnn_size n_classes, int32_t *labels)
+{
+    switch (source) {
+    case FNN_SRC_I8: COPY(int8_t)
+    case FNN_SRC_U8: COPY(uint8_t)
+    case FNN_SRC_I16: COPY(int16_t)
+    case FNN_SRC_U16: COPY(uint16_t)
+    case FNN_SRC_I32: COPY(int32_t)
+    case FNN_SRC_U32: COPY(uint32_t)
+    case FNN_SRC_I64: COPY(int64_t)
+    case FNN_SRC_U64: COPY(uint64_t)
+    }
+    return 0;
 }
