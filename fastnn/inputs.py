@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._kernels.dispatch import DTYPES, SOURCES
+from fastnn._kernels.dispatch import SOURCES
 from fastnn._kernels.door import first_nonfinite_row, plain_features, plain_labels, plain_targets, plain_weights
 
 __all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
@@ -53,14 +53,13 @@ def check_finite(array: Array, name: str, dtype: str = "float64") -> None:
 
 def all_finite(array: Array) -> bool:
     """Whether all numbers of an array of at most two dimensions are finite."""
-    return _nonfinite_row(np.atleast_2d(array), "float64") < 0
+    return _nonfinite_row(array if array.ndim == 2 else array.reshape(1, -1), "float64") < 0
 
 
 def _nonfinite_row(array: Array, dtype: str) -> int:
     if array.dtype.kind != "f" or not array.size:
         return -1
-    return first_nonfinite_row(SOURCES[array.dtype.str[1:]], DTYPES[dtype], array.ctypes.data, *array.shape,
-                               *array.strides)
+    return first_nonfinite_row(array, dtype)
 
 
 def as_features(x: Any, shape: tuple[int, ...] | None = None, name: str = "x",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import losses
 from fastnn._kernels import program as engine
 from fastnn._kernels.dispatch import DTYPES
+from fastnn._kernels.door import Exclusive
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.inputs import as_features, as_labels, as_targets, check_seed, check_shape, check_size, combined_weights
 from fastnn.layers.base import Layer, checked_weight
@@ -234,19 +235,12 @@ class Sequential(Trainer):
         self._holder: int | None = None         # the thread of that call, while a callback of its may run
         self._building = threading.RLock()
 
-    @contextmanager
-    def _exclusively(self, what: str, from_callback: bool = False) -> Iterator[None]:
+    def _exclusively(self, what: str, from_callback: bool = False) -> AbstractContextManager[None]:
         """Refuse a second call that changes the model while one is running, but for what a callback may do."""
         if from_callback and self._holder == threading.get_ident():
-            yield
-            return
-        if not self._busy.acquire(blocking=False):
-            raise RuntimeError(f"{what} was called while the model is being trained in another call; "
-                               "one training at a time is allowed for a model")
-        try:
-            yield
-        finally:
-            self._busy.release()
+            return nullcontext()
+        return Exclusive(self._busy, f"{what} was called while the model is being trained in another call; "
+                                     "one training at a time is allowed for a model")
 
     # ---- programs -------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = ["Trainer"]
 REMEDY = "A smaller learning rate or scaled inputs are the usual remedies"
 
 Array = NDArray[Any]
+Spec = tuple[str, float, Array]  # kind, parameter and state of a metric
 
 
 class Trainer:
@@ -266,16 +268,11 @@ class Trainer:
         state = self._optimizer_state()
         runner = self._workspace("train", batch)
         index = self._shuffled(data.n) if shuffle else None
-        states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
-
-        def tick(batches: int, loss_sum: float) -> None:
-            rows = min(batches * batch, data.n)
-            if calls is not None and rows:
-                calls.call("on_progress", rows, loss_sum / rows)
-
-        rate = float(self.optimizer.learning_rate)
-        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rate, self.seed, threads,
-                                                           _specs(watched, states), tick)
+        specs = self._specs(watched)
+        tick = None if calls is None else partial(_progress, calls, batch, data.n)
+        rate = self.optimizer.learning_rate
+        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rate, self.seed, threads, specs,
+                                                           tick)
         if nonfinite:
             raise DivergenceError(
                 f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
@@ -285,7 +282,7 @@ class Trainer:
             raise DivergenceError(
                 f"the update of epoch {epoch + 1}, batch {done} of {-(-data.n // batch)} made weights NaN or infinite "
                 f"(learning rate {rate:g})", epoch + 1, done)
-        return _logs(loss_sum / data.n, watched, states)
+        return _logs(loss_sum / data.n, watched, specs)
 
     def _shuffled(self, n: int) -> NDArray[np.int64]:
         """A new order of n samples; the k-th of a model depends on its seed and k alone."""
@@ -332,9 +329,16 @@ class Trainer:
 
     def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
         pool = self._evaluating()
-        states = [np.zeros(metric.state_size(self.n_outputs)) for metric in watched]
-        loss_sum = pool.evaluate(data, threads, _specs(watched, states))
-        return _logs(loss_sum / data.n, watched, states)
+        specs = self._specs(watched)
+        loss_sum = pool.evaluate(data, threads, specs)
+        return _logs(loss_sum / data.n, watched, specs)
+
+    def _specs(self, watched: Sequence[Metric]) -> list[Spec]:
+        """Metrics as the engine takes them, their states at the beginning."""
+        if not watched:
+            return []
+        n_outputs = self.n_outputs
+        return [(metric.kind, float(metric.param), np.zeros(metric.state_size(n_outputs))) for metric in watched]
 
     # ---- single batches -------------------------------------------------------------------------------------
 
@@ -468,15 +472,19 @@ def _unique_names(watched: Sequence[Metric]) -> list[str]:
     return names
 
 
-def _specs(watched: Sequence[Metric], states: Sequence[Array]) -> list[tuple[str, float, Array]]:
-    """Metrics as the engine takes them."""
-    return [(metric.kind, float(metric.param), state)
-            for metric, state in zip(watched, states, strict=True)]
+def _progress(calls: CallbackList, batch: int, n: int, batches: int, loss_sum: float) -> None:
+    rows = min(batches * batch, n)
+    if rows:
+        calls.call("on_progress", rows, loss_sum / rows)
 
 
-def _logs(loss: float, watched: Sequence[Metric], states: Sequence[Array]) -> dict[str, float]:
-    results = [metric.result(state) for metric, state in zip(watched, states, strict=True)]
-    return {"loss": loss} | dict(zip(_unique_names(watched), results, strict=True))
+def _logs(loss: float, watched: Sequence[Metric], specs: Sequence[Spec]) -> dict[str, float]:
+    logs = {"loss": loss}
+    if not watched:
+        return logs
+    for name, metric, (_, _, state) in zip(_unique_names(watched), watched, specs, strict=True):
+        logs[name] = metric.result(state)
+    return logs
 
 
 def _as_keras(logs: dict[str, float], return_dict: bool) -> float | list[float] | dict[str, float]:

@@ -179,14 +179,29 @@ def plain_weights(weight, Py_ssize_t n):
     return weights
 
 
-def first_nonfinite_row(int source, int dtype, size_t address, Py_ssize_t rows, Py_ssize_t cols,
-                        Py_ssize_t row_stride, Py_ssize_t col_stride):
-    """First row with a value that is not finite once converted to `dtype` (of `DTYPES`), or -1.
-
-    Strides are in bytes. The caller vouches for the address.
-    """
+def first_nonfinite_row(array, str dtype):
+    """First row of a 2-D array with a value that is not finite once converted to `dtype`, or -1."""
+    cdef Array a = look_at(array)
+    cdef int kind = DTYPES[dtype]
     cdef Py_ssize_t found
     with nogil:
-        found = fnn_first_nonfinite_row(source, dtype, rows, cols, <const void*>address, row_stride,
-                                        col_stride)
+        found = fnn_first_nonfinite_row(a.source, kind, a.rows, a.cols, a.data, a.row_stride, a.col_stride)
     return found
+
+
+cdef class Exclusive:
+    """A context that holds `lock` or, where another call holds it, raises RuntimeError(refusal).
+
+    In compiled code no signal can come between taking the lock and entering the block that gives it back.
+    """
+    cdef object lock, refusal
+
+    def __init__(self, lock, refusal):
+        self.lock, self.refusal = lock, refusal
+
+    def __enter__(self):
+        if not self.lock.acquire(False):
+            raise RuntimeError(self.refusal)
+
+    def __exit__(self, *error):
+        self.lock.release()
