@@ -27,6 +27,7 @@ __all__ = ["Sequential"]
 
 Array = NDArray[Any]
 ALIGNMENT = 64
+ON_PROBABILITIES = losses.CategoricalCrossentropy, losses.BinaryCrossentropy
 
 
 class Sequential(Trainer):
@@ -326,7 +327,8 @@ class Sequential(Trainer):
             If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
         """
         rows, shape = as_features(x, self._input_shape, "x", self._dtype)
-        self.build(shape)
+        if not self.built:
+            self.build(shape)
         out = self._predicting().predict(rows, effective_n_threads(n_threads))
         shape = self._layers[-1].output_shape
         return out if len(shape) == 1 else out.reshape(len(out), *shape)
@@ -445,20 +447,22 @@ class Sequential(Trainer):
         if y is None:
             raise ValueError(f"{names[1]} is needed: received None")
         rows, shape = as_features(x, self._input_shape or shape, names[0], self._dtype)
-        output_shape = self._output_shape_of(shape)
-        n, n_outputs = len(rows), math.prod(output_shape)
-        labels = targets = None
-        if self._loss.sparse:
+        output_shape = self._layers[-1].output_shape if self.built else self._output_shape_of(shape)
+        n, n_outputs, loss = len(rows), math.prod(output_shape), self._loss
+        labels = targets = weight = None
+        if loss.sparse:
             labels = as_labels(y, n, n_outputs, names[1])
         else:
-            targets = as_targets(y, n, output_shape, self.dtype, _on_probabilities(self._loss), names[1])
-        weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
+            targets = as_targets(y, n, output_shape, self._dtype, isinstance(loss, ON_PROBABILITIES), names[1])
+        if sample_weight is not None or class_weight is not None:
+            weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
         return engine.Data(rows, labels, targets, weight, n_outputs), shape
 
     def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data:
         """The same, and the model is built for it."""
         data, shape = self._data(x, y, sample_weight, class_weight)
-        self.build(shape)
+        if not self.built:
+            self.build(shape)
         return data
 
     # ---- copies ---------------------------------------------------------------------------------------------
@@ -492,10 +496,6 @@ class Sequential(Trainer):
             new.memory[...] = optimizer[1]
             for slot, old in zip(new.slots, optimizer[2], strict=True):
                 slot[...] = old
-
-
-def _on_probabilities(loss: losses.Loss) -> bool:
-    return isinstance(loss, (losses.CategoricalCrossentropy, losses.BinaryCrossentropy))
 
 
 def _unique(name: str, taken: list[str]) -> str:

@@ -39,6 +39,7 @@ cdef struct Run:
     int backward                # a backward pass follows: layers in Python must keep what it needs
     int overflow                # set by an update after which parameters are not finite
     int stop                    # set by any thread before the step's barrier: leave before the update
+    int last_step               # of the call: packed forms are not needed after it, the next call makes its own
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
     fnn_update update           # decay and scalars of this step

@@ -172,7 +172,7 @@ cdef class DenseOp(Op):
             step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
             if with_bias:
                 step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
-            if self.packs:
+            if self.packs and not run.last_step:
                 self.pack_unit(run, unit)
 
 

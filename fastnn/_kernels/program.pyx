@@ -50,7 +50,7 @@ cdef enum:
     # Runners that a pool keeps for the next calls, and the memory one of them may hold on to meanwhile: larger
     # ones are made anew, in a time that their arithmetic hides.
     POOL_RUNNERS = 16
-    POOL_BYTES = 4 << 20
+    POOL_BYTES = 2 << 20
 
 # Seconds between looks at signals and the progress bar. With the longest stretch that does not look, it stays
 # under the 100 ms promised for Ctrl-C; stretches are kept below LONGEST multiply-adds a thread (70 ms of one
@@ -62,6 +62,8 @@ cdef double LONG_PIECE = 1e8
 # Below this many multiply-adds a thread, a second thread costs more than it saves: two barriers and the
 # movement of activations between caches are about 1 us, 50 000 multiply-adds of one Zen 4 core.
 cdef double WORK_PER_THREAD = 1.0e5
+# Calls of less effort keep the GIL, a few microseconds long: a thread that waits for it would keep it for 5 ms.
+cdef double SHORT = 1.0e5
 # Kernels larger than this (all of them together) are divided among the lanes of a group, so that each core
 # streams only its part of them; smaller ones stay in every core's own L2 cache, and rows are divided instead.
 cdef Py_ssize_t KERNEL_BYTES_PER_CORE = 8 << 20
@@ -106,6 +108,7 @@ cdef class Program:
     cdef readonly str dtype
     cdef readonly Py_ssize_t packed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row
+    cdef double effort                  # the same, and 16 for each other number that is made
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
@@ -184,6 +187,7 @@ cdef class Program:
             below = self.producers[dense.source]
             if dense.wants_dx and isinstance(below, DenseOp):
                 dense.join_below(below)
+        self.effort = self.work + 16 * sum(self.widths)
         self.packed_size = packed
         self.n_ops = len(self.ops)
         self.op_storage = np.array([id(o) for o in self.ops], dtype=np.uintp)
@@ -237,21 +241,26 @@ cdef class Workspace:
             if program.needs_gradient[b]:
                 pointers[buffers + b] = start
                 start += sizes[b]
-        packed = aligned_zeros(program.packed_size, program.dtype)
-        self.nbytes = arena.nbytes + packed.nbytes
+        self.nbytes = arena.nbytes
         row_loss = np.zeros(max_rows, dtype=np.float64)
-        self.arrays = [strides, arena, pointers, packed, row_loss, param, grad, *slots]
+        self.arrays = [strides, arena, pointers, row_loss, param, grad, *slots]
         self.run.k = program.k
         self.run.ld = <Py_ssize_t*><size_t>strides.ctypes.data
         self.run.y = <char**><size_t>pointers.ctypes.data
         self.run.dy = self.run.y + buffers
-        self.run.packed = <char*><size_t>packed.ctypes.data
         self.run.param = <char*><size_t>param.ctypes.data
         self.run.grad = NULL if grad is None else <char*><size_t>grad.ctypes.data
         for b, slot in enumerate(slots):
             self.run.slot[b] = <char*><size_t>slot.ctypes.data
         self.row_loss = <double*><size_t>row_loss.ctypes.data
         self.scratch_bytes = ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT
+
+    cdef int reserve_packed(self) except -1:
+        if self.run.packed == NULL:
+            packed = aligned_zeros(self.program.packed_size, self.program.dtype)
+            self.arrays.append(packed)
+            self.run.packed = <char*><size_t>packed.ctypes.data
+            self.nbytes += packed.nbytes
 
     cdef void reserve_scratch(self, int n_threads):
         if n_threads > self.scratch_threads:
@@ -733,7 +742,7 @@ cdef class Runner:
         for b in range(loop.n_batches):
             start = b * loop.batch
             if share.thread == 0:
-                self.begin_step()
+                self.begin_step(b)
             self.rows(&share, start, min(loop.batch, loop.n - start), True)
             self.meet_looking(&share)
             if run.stop:
@@ -761,12 +770,13 @@ cdef class Runner:
             (<Op>self.program.op_array[i]).pack(&self.work.run, share)
         meet(share)
 
-    cdef void begin_step(self) noexcept nogil:
+    cdef void begin_step(self, Py_ssize_t b) noexcept nogil:
         """The first thread sets the scalars of the step; the others read them behind the next meeting."""
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
         if not loop.update:
             return
+        run.last_step = b + 1 == loop.n_batches
         loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
         fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
                               loop.learning_rate, loop.next_memory, &run.update)
@@ -842,14 +852,16 @@ cdef class Runner:
             self.predict_thread()
 
     cdef int region(self, LoopKind kind) except -1:
-        """All threads of the call. One alone needs no region. Raises what was caught inside."""
+        """All threads of the call, without the GIL; one thread alone needs no region. Raises what was caught inside."""
         cdef int n_threads = self.loop.n_threads
-        if n_threads == 1:
+        if n_threads > 1:
+            with nogil, parallel(num_threads=n_threads):
+                self.thread(kind)
+        elif self.program.effort * self.loop.n > SHORT:
             with nogil:
                 self.thread(kind)
         else:
-            with nogil, parallel(num_threads=n_threads):
-                self.thread(kind)
+            self.thread(kind)
         self.data = self.tick = self.metric_arrays = None       # the caller's, who may drop them
         if errors and (error := errors.pop(<size_t>&self.work.run, None)) is not None:
             raise error
@@ -867,6 +879,7 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         self.set_loss(metrics)
         self.set_units(n_threads)
+        self.work.reserve_packed()
         self.work.reserve_scratch(n_threads)
         loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.learning_rate = learning_rate
@@ -890,6 +903,7 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         self.set_loss(())
         self.set_units(n_threads)
+        self.work.reserve_packed()
         self.work.reserve_scratch(n_threads)
         run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
         self.region(TRAIN)
@@ -901,6 +915,7 @@ cdef class Runner:
                                  min(data.n, EVALUATION_ROWS))
         self.set_loss(metrics)
         self.work.run.training = self.work.run.backward = 0
+        self.work.reserve_packed()
         self.region(EVALUATE)
         return self.loop.loss_sum
 
@@ -912,6 +927,7 @@ cdef class Runner:
         self.work.run.training = self.work.run.backward = 0
         self.work.run.in_place = data.n < IN_PLACE_ROWS
         self.loop.out = address(out)
+        self.work.reserve_packed()
         self.region(PREDICT)
         return out
 
