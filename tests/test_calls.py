@@ -140,8 +140,10 @@ BAD_LABELS = {
     "huge uint64": np.full(N, 2**64 - 1, "u8"), "short": LABELS[1:], "rows": Y, "empty": LABELS[:0],
     "nan": spoilt(LABELS, np.nan), "masked": np.ma.masked_array(LABELS, LABELS > 0), "strings": LABELS.astype("U1"),
 }
-BAD_WEIGHTS = {"negative": spoilt(WEIGHTS, -1e-300), "nan": spoilt(WEIGHTS, np.nan), "infinity": spoilt(WEIGHTS, np.inf),
-               "zeros": np.zeros(N), "short": WEIGHTS[1:], "rows": Y, "dates": WEIGHTS.astype("M8[s]")}
+BAD_WEIGHTS = {
+    "negative": spoilt(WEIGHTS, -1e-300), "nan": spoilt(WEIGHTS, np.nan), "infinity": spoilt(WEIGHTS, np.inf),
+    "zeros": np.zeros(N), "short": WEIGHTS[1:], "rows": Y, "dates": WEIGHTS.astype("M8[s]"),
+}
 
 
 def error_of(call):
