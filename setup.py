@@ -126,6 +126,7 @@ extensions = [
     extension("door", ["source_scan.c"]),
     extension("threads", ["threads.c"]),
     extension("calls", ["optimizer_scalars.c"]),
+    extension("teams"),
     extension("ops"),
     extension("program", ["optimizer_scalars.c"]),
 ]

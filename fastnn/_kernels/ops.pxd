@@ -4,11 +4,14 @@ from fastnn._kernels.core cimport fnn_kernels, fnn_update
 from fastnn._kernels.threads cimport fnn_barrier
 
 
-# A unit is at most this much of a kernel: its gradient (32 KiB in float32) stays in the L1 cache between the
-# product and the optimizer, and a layer of 512 x 512 still makes 32 units for 32 threads. Multiples of every NR.
+# A unit is at most this much of a kernel. Its gradient (64 KiB in float32) comes from the L2 cache at worst when the
+# optimizer reads it, and rows as wide as a layer of 512 lie in one piece, as do their slots: the units of 784-512-512-10
+# took 909 us a step, 959 with 256 columns (one core of a Zen 5). Where that makes too few units for the threads,
+# `Run.unit_cols` is less. All are multiples of every NR.
 cdef enum:
     UNIT_ROWS = 32
     UNIT_COLS = 512
+    LEAST_UNIT_COLS = 64
 
 
 cdef struct Share:
@@ -34,6 +37,7 @@ cdef struct Run:
     char* slot[3]
     char* packed                # the packed forms of kernels
     bint in_place               # forward products read all kernels where they are, not their packed forms
+    Py_ssize_t unit_cols        # of a kernel that a unit covers
     int optimizer
     int training                # dropout and its like are on
     int backward                # a backward pass follows: layers in Python must keep what it needs
@@ -81,8 +85,8 @@ cdef class Op:
     cdef void local_gradient(self, Run* run, Share* share) noexcept nogil
     cdef void backward(self, Run* run, Share* share) noexcept nogil
     cdef void pack(self, Run* run, Share* share) noexcept nogil
-    cdef Py_ssize_t n_units(self) noexcept nogil
-    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil
 
 cdef class DenseOp(Op):
@@ -90,12 +94,12 @@ cdef class DenseOp(Op):
     cdef double alpha
     cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
     cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed, or -1: read in place, no dx wanted
-    cdef bint packs                                 # either of them is kept
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha
-    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
+    cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
+    cdef bint packs(self, Run* run) noexcept nogil
     cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
 
 

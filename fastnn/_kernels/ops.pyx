@@ -50,10 +50,10 @@ cdef class Op:
     cdef void pack(self, Run* run, Share* share) noexcept nogil:
         pass
 
-    cdef Py_ssize_t n_units(self) noexcept nogil:
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
         return 0
 
-    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
         return 0
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
@@ -117,36 +117,40 @@ cdef class DenseOp(Op):
             run.ld[self.below_saved] if joined else 0,
             at(run.dy[self.source], row, run.ld[self.source], 0, size), run.ld[self.source])
 
-    cdef Py_ssize_t n_units(self) noexcept nogil:
-        cdef Py_ssize_t col_blocks = (self.n_out + UNIT_COLS - 1) // UNIT_COLS
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
+        cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
         return (self.n_in + UNIT_ROWS - 1) // UNIT_ROWS * col_blocks
 
-    cdef void block(self, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
+    cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil:
         """Rows [i0, i1) and columns [j0, j1) of the kernel that the unit covers."""
-        cdef Py_ssize_t col_blocks = (self.n_out + UNIT_COLS - 1) // UNIT_COLS
+        cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
         i0[0] = unit // col_blocks * UNIT_ROWS
-        j0[0] = unit % col_blocks * UNIT_COLS
+        j0[0] = unit % col_blocks * unit_cols
         i1[0] = min(self.n_in, i0[0] + UNIT_ROWS)
-        j1[0] = min(self.n_out, j0[0] + UNIT_COLS)
+        j1[0] = min(self.n_out, j0[0] + unit_cols)
 
-    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
         cdef Py_ssize_t i0, i1, j0, j1
-        self.block(unit, &i0, &i1, &j0, &j1)
+        self.block(unit_cols, unit, &i0, &i1, &j0, &j1)
         return (i1 - i0) * (j1 - j0)
 
+    cdef bint packs(self, Run* run) noexcept nogil:
+        """Whether the run reads a packed form: W's for forward products, W.T's for input gradients."""
+        return (self.wp_offset >= 0 and not run.in_place) or (self.wt_offset >= 0 and run.backward)
+
     cdef void pack(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t n = self.n_units() if self.packs and not run.in_place else 0, unit
+        cdef Py_ssize_t n = self.n_units(run.unit_cols) if self.packs(run) else 0, unit
         for unit in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
             self.pack_unit(run, unit)
 
     cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil:
         cdef Py_ssize_t i0, i1, j0, j1
         cdef int size = run.k.itemsize
-        self.block(unit, &i0, &i1, &j0, &j1)
+        self.block(run.unit_cols, unit, &i0, &i1, &j0, &j1)
         run.k.pack(self.n_in, self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
-                   run.packed + self.wp_offset * size if self.wp_offset >= 0 else NULL,
-                   run.packed + self.wt_offset * size if self.wt_offset >= 0 else NULL)
+                   run.packed + self.wp_offset * size if self.wp_offset >= 0 and not run.in_place else NULL,
+                   run.packed + self.wt_offset * size if self.wt_offset >= 0 and run.backward else NULL)
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
         cdef const fnn_kernels* k = run.k
@@ -154,7 +158,7 @@ cdef class DenseOp(Op):
         cdef Py_ssize_t i0, i1, j0, j1, ldgrad
         cdef char* grad
         cdef char* bias_grad
-        self.block(unit, &i0, &i1, &j0, &j1)
+        self.block(run.unit_cols, unit, &i0, &i1, &j0, &j1)
         if mode == GRADIENT_THEN_UPDATE:
             grad, ldgrad = scratch, j1 - j0
             bias_grad = scratch + UNIT_ROWS * UNIT_COLS * size
@@ -172,7 +176,7 @@ cdef class DenseOp(Op):
             step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
             if with_bias:
                 step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
-            if self.packs and not run.last_step:
+            if self.packs(run) and not run.last_step:
                 self.pack_unit(run, unit)
 
 
@@ -289,10 +293,10 @@ cdef class PythonOp(Op):
             except BaseException as error:
                 fail(run, error)
 
-    cdef Py_ssize_t n_units(self) noexcept nogil:
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
         return 1 if self.size else 0
 
-    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit) noexcept nogil:
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
         return self.size // 16
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:

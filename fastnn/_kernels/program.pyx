@@ -21,6 +21,7 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
+from fastnn._kernels.teams cimport Team, Tuner, alone, first_guess
 from fastnn._kernels.threads cimport (
     fnn_barrier, fnn_barrier_arrived, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_pause, fnn_thread_num,
     spread_threads, team_size,
@@ -50,6 +51,9 @@ cdef enum:
     # Runners that a pool keeps for the next calls, and the memory one of them may hold on to meanwhile: larger
     # ones are made anew, in a time that their arithmetic hides.
     POOL_RUNNERS = 16
+    MAX_TUNERS = 64
+    # A thread with one unit more than another then has at most a quarter more to do.
+    UNITS_PER_THREAD = 4
     POOL_BYTES = 2 << 20
 
 # Seconds between looks at signals and the progress bar. With the longest stretch that does not look, it stays
@@ -59,14 +63,11 @@ cdef double TICK = 0.02
 cdef double LONGEST = 4e9
 # Above this many multiply-adds a piece is long enough to look between its ops too.
 cdef double LONG_PIECE = 1e8
-# Below this many multiply-adds a thread, a second thread costs more than it saves: two barriers and the
-# movement of activations between caches are about 1 us, 50 000 multiply-adds of one Zen 4 core.
+# Below this many multiply-adds a thread, a second thread costs predict and evaluate more than it saves: to wake it
+# takes 1 us while it spins after its last work, 50 us once it sleeps. (Training finds out for itself: teams.pyx.)
 cdef double WORK_PER_THREAD = 1.0e5
 # Calls of less effort keep the GIL, a few microseconds long: a thread that waits for it would keep it for 5 ms.
 cdef double SHORT = 1.0e5
-# Kernels larger than this (all of them together) are divided among the lanes of a group, so that each core
-# streams only its part of them; smaller ones stay in every core's own L2 cache, and rows are divided instead.
-cdef Py_ssize_t KERNEL_BYTES_PER_CORE = 8 << 20
 
 
 def row_stride(Py_ssize_t cols, Py_ssize_t itemsize):
@@ -107,7 +108,8 @@ cdef class Program:
     cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
     cdef readonly Py_ssize_t packed_size
-    cdef readonly double work           # multiply-adds of a forward pass, a row
+    cdef readonly double work           # multiply-adds of a forward pass, a row: the elements of all kernels
+    cdef double kernel_bytes
     cdef double effort                  # the same, and 16 for each other number that is made
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
@@ -179,7 +181,6 @@ cdef class Program:
             if dense.wants_dx:
                 dense.wt_offset = packed
                 packed += self.k.packed_size(dense.n_out, dense.n_in)
-            dense.packs = dense.wp_offset >= 0 or dense.wt_offset >= 0
             if training and FNN_LAST_FROM_OUTPUT < dense.activation <= FNN_LAST_ELEMENTWISE and needs[dense.target]:
                 dense.saved = len(self.widths)
                 self.widths.append(dense.n_out)
@@ -187,6 +188,7 @@ cdef class Program:
             below = self.producers[dense.source]
             if dense.wants_dx and isinstance(below, DenseOp):
                 dense.join_below(below)
+        self.kernel_bytes = self.work * self.k.itemsize
         self.effort = self.work + 16 * sum(self.widths)
         self.packed_size = packed
         self.n_ops = len(self.ops)
@@ -199,10 +201,6 @@ cdef class Program:
         """Whether the gradients of a batch take too long to look at signals only after them. A workspace for
         training then needs a gradient block."""
         return self.work * rows / n_threads > LONGEST
-
-    def threads(self, int n_threads, double rows, double passes):
-        """How many of `n_threads` a batch of `rows` deserves; `passes` is 1 forward only, 3 with gradients."""
-        return max(1, min(n_threads, int(self.work * rows * passes / WORK_PER_THREAD)))
 
 
 cdef inline Py_ssize_t inference_rows(Py_ssize_t n, int n_threads) noexcept:
@@ -245,6 +243,7 @@ cdef class Workspace:
         row_loss = np.zeros(max_rows, dtype=np.float64)
         self.arrays = [strides, arena, pointers, row_loss, param, grad, *slots]
         self.run.k = program.k
+        self.run.unit_cols = UNIT_COLS
         self.run.ld = <Py_ssize_t*><size_t>strides.ctypes.data
         self.run.y = <char**><size_t>pointers.ctypes.data
         self.run.dy = self.run.y + buffers
@@ -351,6 +350,7 @@ cdef enum LoopKind:
 cdef struct Loop:
     # What the loops below share with their threads.
     Py_ssize_t n, batch, n_batches
+    Py_ssize_t first, last          # batches of one region of training
     const int64_t* index
     double learning_rate
     double* memory
@@ -374,19 +374,6 @@ cdef struct Loop:
     int* cpus                       # [n_threads]
     char* out
     Py_ssize_t* unit_starts         # [n_threads + 1] over all units of all ops
-
-
-cdef void grid(int n_threads, Py_ssize_t rows, Py_ssize_t packed_bytes, int* n_groups, int* n_lanes) noexcept nogil:
-    """Groups x lanes for a batch: row groups, as long as each has 16 rows (a tile's height) and the kernels fit
-    near each core; columns for the rest."""
-    cdef Py_ssize_t most = max(1, rows // 16)
-    if packed_bytes > KERNEL_BYTES_PER_CORE:
-        most = max(1, rows // 256)
-    cdef int groups = <int>min(n_threads, most)
-    while n_threads % groups:
-        groups -= 1
-    n_groups[0] = groups
-    n_lanes[0] = n_threads // groups
 
 
 cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noexcept nogil:
@@ -430,37 +417,49 @@ cdef class Runner:
     cdef object barriers            # memory of the teams' barriers
     cdef fnn_barrier* teams
     cdef dict unit_tables           # by number of threads
+    cdef dict tuners                # by threads allowed and rows of a batch
     cdef int spins
     cdef Data data
     cdef bint look_between_ops
 
     def __init__(self, Workspace work):
-        self.work, self.program, self.unit_tables = work, work.program, {}
+        self.work, self.program, self.unit_tables, self.tuners = work, work.program, {}, {}
 
     # ---- preparation -------------------------------------------------------------------------------------
 
-    cdef int prepare(self, int n_threads, Data data, tick, Py_ssize_t batch) except -1:
+    cdef int prepare(self, Data data, tick, Py_ssize_t batch) except -1:
         cdef Loop* loop = &self.loop
         memset(loop, 0, sizeof(Loop))
-        n_threads = team_size(n_threads)
         self.check_data(data)
         self.data, self.tick = data, tick
         loop.n, loop.batch = data.n, batch
-        loop.n_batches = (data.n + batch - 1) // batch
-        loop.n_threads = n_threads
-        grid(n_threads, batch, self.program.packed_size * self.program.k.itemsize, &loop.n_groups, &loop.n_lanes)
+        loop.n_batches = loop.last = (data.n + batch - 1) // batch
         loop.next_tick = fnn_clock() + TICK
         self.work.run.stop = self.work.run.overflow = 0
+
+    cdef Tuner tuner(self, int n_threads, Py_ssize_t rows):
+        """What is known about teams of at most `n_threads` and batches of `rows`."""
+        cdef Program program = self.program
+        if (n_threads, rows) not in self.tuners:
+            if len(self.tuners) >= MAX_TUNERS:
+                self.tuners.clear()
+            self.tuners[n_threads, rows] = Tuner(n_threads, rows, program.work * rows * 3,
+                                                 program.kernel_bytes)
+        return self.tuners[n_threads, rows]
+
+    cdef int set_team(self, Team team) except -1:
+        cdef Loop* loop = &self.loop
+        cdef int n_threads = team.n_threads
+        loop.n_threads, loop.n_groups, loop.n_lanes = n_threads, team.n_groups, team.n_lanes
         self.reserve_barriers(n_threads)
         loop.everyone = &self.teams[n_threads]
         loop.cpus = <int*>&self.teams[n_threads + 1]
         self.spins = 300 if n_threads <= CORES else 10
-        loop.piece = batch
+        loop.piece = loop.batch
         if not self.program.has_python:
             loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,
                                                    LONGEST * loop.n_lanes / max(1.0, self.program.work)))
         self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
-        return n_threads
 
     cdef int reserve_barriers(self, int n_threads) except -1:
         # Two cache lines a team: spinning on one must not slow another.
@@ -519,15 +518,21 @@ cdef class Runner:
         """Contiguous runs of units of about equal cost, one run a thread."""
         if n_threads not in self.unit_tables:
             self.unit_tables[n_threads] = self.cut_units(n_threads)
-        self.loop.unit_starts = <Py_ssize_t*>address(self.unit_tables[n_threads])
+        self.work.run.unit_cols, table = self.unit_tables[n_threads]
+        self.loop.unit_starts = <Py_ssize_t*>address(table)
 
     def cut_units(self, int n_threads):
+        """Columns of a unit, at least so few that all threads have some units, and the first unit of each thread."""
         cdef Op op
-        cdef Py_ssize_t u
-        costs = [op.unit_cost(u) for op in self.program.ops if op.trainable for u in range(op.n_units())]
+        cdef Py_ssize_t u, cols = UNIT_COLS
+        while (cols > LEAST_UNIT_COLS
+               and sum([op.n_units(cols) for op in self.program.ops if op.trainable]) < UNITS_PER_THREAD * n_threads):
+            cols //= 2
+        costs = [op.unit_cost(cols, u) for op in self.program.ops if op.trainable for u in range(op.n_units(cols))]
         goals = sum(costs) * np.arange(1, n_threads) / n_threads
         middles = np.cumsum(costs, dtype=np.float64) - np.array(costs, dtype=np.float64) / 2
-        return np.concatenate([[0], np.searchsorted(middles, goals), [len(costs)]]).astype(np.intp)
+        starts = np.concatenate([[0], np.searchsorted(middles, goals), [len(costs)]]).astype(np.intp)
+        return cols, starts
 
     # ---- one thread's work ----------------------------------------------------------------------------------
 
@@ -656,7 +661,7 @@ cdef class Runner:
             op = self.program.op_array[i]
             if not (<Op>op).trainable:
                 continue
-            n = (<Op>op).n_units()
+            n = (<Op>op).n_units(run.unit_cols)
             for u in range(max(0, begin - before), min(n, end - before)):
                 if mode == GRADIENT:
                     if share.thread == 0:
@@ -738,8 +743,9 @@ cdef class Runner:
         cdef Share share
         cdef Py_ssize_t b, start
         set_share(&share, loop, self.teams, self.spins)
-        self.pack(&share)
-        for b in range(loop.n_batches):
+        if loop.first == 0:
+            self.pack(&share)
+        for b in range(loop.first, loop.last):
             start = b * loop.batch
             if share.thread == 0:
                 self.begin_step(b)
@@ -862,10 +868,13 @@ cdef class Runner:
                 self.thread(kind)
         else:
             self.thread(kind)
-        self.data = self.tick = self.metric_arrays = None       # the caller's, who may drop them
         if errors and (error := errors.pop(<size_t>&self.work.run, None)) is not None:
             raise error
         return 0
+
+    cdef void forget(self) noexcept:
+        """What is the caller's, who may drop it."""
+        self.data = self.tick = self.metric_arrays = None
 
     def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, double learning_rate, uint64_t seed,
               int n_threads, metrics=(), tick=None):
@@ -874,62 +883,96 @@ cdef class Runner:
 
         index : int64 (n,) order of the rows, or None
         """
-        n_threads = self.prepare(self.program.threads(n_threads, min(batch, data.n), 3.0), data, tick, batch)
+        batch = min(batch, data.n)
+        self.prepare(data, tick, batch)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
+        cdef Tuner tuner = self.tuner(team_size(n_threads), batch)
+        cdef Team team
+        cdef Py_ssize_t steps
+        cdef double begin
         self.set_loss(metrics)
-        self.set_units(n_threads)
         self.work.reserve_packed()
-        self.work.reserve_scratch(n_threads)
         loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.learning_rate = learning_rate
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
         loop.memory = <double*>address(optimizer.memory)
         loop.update = True
-        loop.two_phases = run.grad != NULL and self.program.two_phases(min(batch, data.n), n_threads)
         run.optimizer, run.step, run.seed = optimizer.kind, optimizer.step, seed
         run.training = run.backward = 1
         try:
-            self.region(TRAIN)
+            while loop.batches_done < loop.n_batches and not (run.stop or run.overflow):
+                loop.first = loop.batches_done
+                team = tuner.choose(loop.n_batches - loop.first, &steps)
+                loop.last = loop.first + steps
+                self.set_team(team)
+                loop.two_phases = run.grad != NULL and self.program.two_phases(batch, team.n_threads)
+                self.set_units(team.n_threads)
+                self.work.reserve_scratch(team.n_threads)
+                begin = fnn_clock()
+                self.region(TRAIN)
+                tuner.note(team, steps, fnn_clock() - begin)
         finally:
             optimizer.step = run.step
+            self.forget()
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
 
     def gradients(self, Data data, uint64_t seed, int n_threads):
         """Gradient of the mean loss of all rows, without dropout, into the gradient block. Returns the sum of row
         losses and whether one was not finite."""
-        n_threads = self.prepare(self.program.threads(n_threads, data.n, 3.0), data, None, data.n)
+        self.prepare(data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
+        cdef Team team = self.tuner(team_size(n_threads), data.n).best
+        self.set_team(team)
         self.set_loss(())
-        self.set_units(n_threads)
+        self.set_units(team.n_threads)
         self.work.reserve_packed()
-        self.work.reserve_scratch(n_threads)
+        self.work.reserve_scratch(team.n_threads)
         run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
-        self.region(TRAIN)
+        try:
+            self.region(TRAIN)
+        finally:
+            self.forget()
         return loop.loss_sum, bool(loop.nonfinite)
 
     def evaluate(self, Data data, int n_threads, metrics=()):
         """Returns the sum of row losses; the metrics' states are added to."""
-        n_threads = self.prepare(self.program.threads(n_threads, min(data.n, EVALUATION_ROWS), 1.0), data, None,
-                                 min(data.n, EVALUATION_ROWS))
+        cdef Py_ssize_t batch = min(data.n, EVALUATION_ROWS)
+        self.prepare(data, None, batch)
+        self.set_team(self.forward_team(n_threads, batch))
         self.set_loss(metrics)
-        self.work.run.training = self.work.run.backward = 0
-        self.work.reserve_packed()
-        self.region(EVALUATE)
+        self.forward_only(data)
+        try:
+            self.region(EVALUATE)
+        finally:
+            self.forget()
         return self.loop.loss_sum
 
     def predict(self, Data data, out, int n_threads):
         """Fill out (n, n_outputs), contiguous and of the program's dtype."""
         cdef Py_ssize_t batch = min(self.work.max_rows, inference_rows(data.n, n_threads))
-        n_threads = self.program.threads(n_threads, data.n, 1.0)
-        n_threads = self.prepare(n_threads, data, None, batch)
-        self.work.run.training = self.work.run.backward = 0
-        self.work.run.in_place = data.n < IN_PLACE_ROWS
+        self.prepare(data, None, batch)
+        self.set_team(self.forward_team(n_threads, data.n))
+        self.forward_only(data)
         self.loop.out = address(out)
-        self.work.reserve_packed()
-        self.region(PREDICT)
+        try:
+            self.region(PREDICT)
+        finally:
+            self.forget()
         return out
+
+    cdef Team forward_team(self, int n_threads, double rows):
+        """Of as many of `n_threads` as `rows` deserve."""
+        n_threads = team_size(min(n_threads, <int>min(<double>n_threads, self.program.work * rows / WORK_PER_THREAD)))
+        return alone if n_threads <= 1 else first_guess(n_threads, self.loop.batch, self.program.kernel_bytes)
+
+    cdef int forward_only(self, Data data) except -1:
+        cdef Run* run = &self.work.run
+        run.training = run.backward = 0
+        run.in_place = data.n < IN_PLACE_ROWS
+        if not run.in_place:
+            self.work.reserve_packed()
 
 
 cdef class Pool:

@@ -1,0 +1,21 @@
+cdef class Team:
+    # Threads in a grid: groups divide the rows of a batch, the lanes of a group the columns of each product.
+    cdef readonly int n_threads, n_groups, n_lanes
+    cdef readonly double seconds        # a step, the least of the last trial
+
+
+cdef Team alone                         # one thread
+cdef Team first_guess(int n_threads, Py_ssize_t rows, double kernel_bytes)
+
+
+cdef class Tuner:
+    cdef readonly list levels           # lists of teams by number of threads, ascending
+    cdef int start                      # the level to look at first
+    cdef Py_ssize_t trial_steps
+    cdef object trials                  # the search that is under way, or None
+    cdef Team best
+    cdef double spent                   # seconds in trials of this search
+    cdef Py_ssize_t steps_tried
+    cdef double last_search, next_search, expected
+    cdef Team choose(self, Py_ssize_t left, Py_ssize_t* steps)
+    cdef void note(self, Team team, Py_ssize_t steps, double seconds) noexcept

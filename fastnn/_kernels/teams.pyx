@@ -1,0 +1,134 @@
+"""Which team of threads takes training steps fastest: found by timing them, since no bit of a result depends on it.
+
+What a second thread costs differs tenfold between machines, and on one machine from hour to hour: two virtual CPUs may
+sit on one core, share a cache or lie on two dies, where a meeting takes 60 or 600 ns and a cache line moves at 80 or at
+25 GB/s, and neighbours come and go. On one such machine 784-512-512-10 (batch 128) took 1.78 ms a step with rows divided
+between two threads, 1.19 ms with columns divided and 2.4 ms on one; 20-64-64-2 (batch 32) 10 us on one thread and
+18 us on two.
+"""
+
+from fastnn._kernels.threads cimport fnn_clock
+
+
+# Multiply-adds of a trial, about 0.2 ms of one core; a trial is taken twice, and the better time counts.
+cdef double TRIAL_WORK = 2e7
+# Multiply-adds a thread of a step: nobody gains from a second thread below the first number (0.2 us), and most do
+# above the second.
+cdef double LEAST_WORK = 2e4
+cdef double PLENTY_OF_WORK = 1e5
+# A step that takes longer than this (seconds) does not feel its meetings: fewer threads are not tried.
+cdef double LONG_STEP = 1e-3
+# Seconds to the next search, at least, and times the seconds that the last one lost, at least: under 1 %.
+cdef double RETRY = 2.0
+cdef double PATIENCE = 100.0
+# A chosen team that has become this much slower than it was found is looked at sooner, after RETRY / 10.
+cdef double SLOWER = 1.5
+# Kernels of more bytes stay where they are: activations move between the cores instead.
+cdef double MOVABLE = 1 << 20
+# Rows that a group needs to fill its tiles.
+cdef int TILE_ROWS = 8
+
+
+cdef class Team:
+    """`n_groups` x `n_lanes` threads."""
+
+    def __init__(self, int n_groups, int n_lanes):
+        self.n_groups, self.n_lanes, self.n_threads = n_groups, n_lanes, n_groups * n_lanes
+        self.seconds = float("inf")
+
+    def __repr__(self):
+        return f"Team({self.n_groups}, {self.n_lanes})"
+
+
+def counts(int most):
+    """Powers of two below `most`, and `most`."""
+    return [*(1 << i for i in range((most - 1).bit_length())), most]
+
+
+def shapes(int n_threads, Py_ssize_t rows, bint columns_first):
+    """Teams of `n_threads`: as many groups as the rows fill, one group, and one between."""
+    most = max(g for g in range(1, n_threads + 1) if n_threads % g == 0 and (g == 1 or g * TILE_ROWS <= rows))
+    middle = max(g for g in range(1, most + 1) if n_threads % g == 0 and g * g <= most)
+    groups = sorted({1, middle, most}, reverse=not columns_first)
+    return [Team(g, n_threads // g) for g in groups]
+
+
+cdef Team alone = Team(1, 1)
+
+
+cdef Team first_guess(int n_threads, Py_ssize_t rows, double kernel_bytes):
+    """The team of `n_threads` that moves less between cores: activations or kernels."""
+    return shapes(n_threads, rows, kernel_bytes > MOVABLE)[0]
+
+
+cdef class Tuner:
+    """Chooses the team for each stretch of steps of a program with `work` multiply-adds a step and kernels of
+    `kernel_bytes`, among teams of at most `most` threads.
+
+    A search begins with the number of threads that the work suggests and goes up, then down, as long as steps get
+    faster; then the best team takes the steps until the next search.
+    """
+
+    def __init__(self, int most, Py_ssize_t rows, double work, double kernel_bytes):
+        numbers = [n for n in counts(most) if n == 1 or work >= n * LEAST_WORK]
+        self.levels = [shapes(n, rows, kernel_bytes > MOVABLE) for n in numbers]
+        self.start = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * PLENTY_OF_WORK)
+        self.trial_steps = <Py_ssize_t>max(1.0, TRIAL_WORK / max(1.0, work))
+        self.best = self.levels[self.start][0]
+
+    def search(self):
+        """Yields teams to be timed."""
+        cdef int level = self.start, step
+        self.spent, self.steps_tried = 0.0, 0
+        fastest = []
+        for step in (1, -1):
+            level = self.start
+            while 0 <= level < len(self.levels):
+                if not (step == -1 and level == self.start):
+                    for team in self.levels[level]:
+                        (<Team>team).seconds = float("inf")
+                        yield team
+                        yield team
+                    fastest.append(min(self.levels[level], key=_seconds))
+                    if fastest[len(fastest) - 1] is not min(fastest, key=_seconds):
+                        break
+                if step == -1 and (<Team>min(fastest, key=_seconds)).seconds > LONG_STEP:
+                    break
+                level += step
+        self.best = min(fastest, key=_seconds)
+
+    cdef Team choose(self, Py_ssize_t left, Py_ssize_t* steps):
+        """The team for the next of `left` steps, and how many it should take."""
+        cdef double now
+        cdef Py_ssize_t room
+        steps[0] = left
+        if len(self.levels) == 1 and len(self.levels[0]) == 1:
+            return self.best
+        now = fnn_clock()
+        if self.trials is None and now >= self.next_search:
+            self.trials = self.search()
+        if self.trials is not None:
+            team = next(self.trials, None)
+            if team is not None:
+                steps[0] = min(left, self.trial_steps)
+                return team
+            self.trials = None
+            self.expected = self.best.seconds
+            self.last_search = now
+            self.next_search = now + max(RETRY, PATIENCE * (self.spent - self.steps_tried * self.expected))
+        room = 1 + <Py_ssize_t>((self.next_search - now) / max(1e-9, self.best.seconds))
+        steps[0] = min(left, room)
+        return self.best
+
+    cdef void note(self, Team team, Py_ssize_t steps, double seconds) noexcept:
+        """What choose() wants to know: that `team` took `seconds` for `steps`."""
+        if self.trials is not None:
+            team.seconds = min(team.seconds, seconds / steps)
+            self.spent += seconds
+            self.steps_tried += steps
+        elif seconds > SLOWER * self.expected * steps:
+            self.next_search = min(self.next_search, self.last_search + RETRY / 10)
+
+
+def _seconds(Team team):
+    return team.seconds
