@@ -123,12 +123,39 @@ INLINE V FN(load_logits)(const T *z, fnn_size n)
     return v_sel(v_lt(v_load(FN(lane)), v_set1((T)n)), v_loadn(z, n), v_set1(-INFINITY));
 }
 
+/* Rows of few columns */
+static void FN(narrow_softmax_rows)(int kind, fnn_size rows, fnn_size cols, const T *z, fnn_size ldz,
+                                    T *y, fnn_size ldy)
+{
+    for (fnn_size r = 0; r < rows; r += VL, z += VL * ldz, y += VL * ldy) {
+        const fnn_size n = rows - r < VL ? rows - r : VL;
+        const T *row[VL];
+        V x[FN(NARROW)], top, sum = {0};
+        for (int i = 0; i < VL; i++) row[i] = z + (i < n ? i : n - 1) * ldz;
+        FN(load_columns)(row, cols, x);
+        top = x[0];
+        for (fnn_size j = 1; j < cols; j++) top = v_max(top, x[j]);
+        for (fnn_size j = 0; j < cols; j++) {
+            const V shifted = x[j] - top, e = FN(vexp)(shifted);
+            sum += e;
+            x[j] = kind == FNN_SOFTMAX ? e : shifted;
+        }
+        const V inverse = 1 / sum, log_sum = FN(vlog)(sum);
+        for (fnn_size j = 0; j < cols; j++) x[j] = kind == FNN_SOFTMAX ? x[j] * inverse : x[j] - log_sum;
+        FN(store_columns)(x, cols, y, ldy, n);
+    }
+}
+
 /* y = exp(z - max z) / sum, or its logarithm (z - max z) - log sum. A row's last vector stays in a register:
  * to read back what a partial store has just written stalls, and a row of few classes has no other vector. */
 INLINE void FN(softmax_rows)(const int kind, fnn_size rows, fnn_size cols, const T *z, fnn_size ldz,
                              T *y, fnn_size ldy)
 {
     const fnn_size last = (cols - 1) / VL * VL, rest = cols - last;
+    if (cols <= FN(NARROW)) {
+        FN(narrow_softmax_rows)(kind, rows, cols, z, ldz, y, ldy);
+        return;
+    }
     for (fnn_size r = 0; r < rows; r++, z += ldz, y += ldy) {
         V end = FN(load_logits)(z + last, rest), top = end, sum = v_set1(0);
         for (fnn_size c = 0; c < last; c += VL) top = v_max(top, v_load(z + c));

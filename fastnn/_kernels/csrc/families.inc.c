@@ -1,6 +1,7 @@
 /* Every family for one T, and the table that lists them. */
 #include "simd.h"
 #include "math.inc.c"
+#include "columns.inc.c"
 #include "activations.inc.c"
 #include "gemm.inc.c"
 #include "losses.inc.c"

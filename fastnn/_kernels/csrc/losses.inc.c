@@ -4,19 +4,9 @@
  * confident row's sum of exponentials is 1 + 1e-9, which float would round to 1 and so the loss to 0.
  */
 
-/* VL lanes of T in vectors of double: one for double, two for float. */
-typedef double FN(dvec) __attribute__((vector_size(FNN_VBYTES)));
-typedef T FN(part) __attribute__((vector_size(FNN_VBYTES * sizeof(T) / sizeof(double))));
-enum { FN(n_parts) = sizeof(double) / sizeof(T) };
-typedef union { V whole; FN(part) part[FN(n_parts)]; } FN(dparts);
-
-INLINE FN(dvec) FN(widen)(V a, int part)
-{
-    return __builtin_convertvector(((FN(dparts)){a}).part[part], FN(dvec));
-}
 INLINE FN(dvec) FN(add_wide)(FN(dvec) sum, V a)
 {
-    for (int i = 0; i < FN(n_parts); i++) sum += FN(widen)(a, i);
+    for (int i = 0; i < FN(n_parts); i++) sum += v_widen(a, i);
     return sum;
 }
 INLINE double FN(sum_wide)(FN(dvec) a)
@@ -56,7 +46,7 @@ INLINE double FN(row_gap)(const T *x, const T *t, fnn_size cols, T peak)
         const V below = FN(load_filled)(x + j, cols - j, peak);
         const V weight = t ? v_loadp(t + j, cols - j) : v_set1(1);
         for (int i = 0; i < FN(n_parts); i++)
-            sum += FN(widen)(weight, i) * ((double)peak - FN(widen)(below, i));
+            sum += v_widen(weight, i) * ((double)peak - v_widen(below, i));
     }
     return FN(sum_wide)(sum);
 }
@@ -120,12 +110,10 @@ static double FN(softmax_ce)(int kind, const fnn_loss *a, fnn_size sample,
         const V e = v_loadp(prob + j, cols - j), t = v_loadp(target + j, cols - j);
         v_storep(prob + j, e * inverse, cols - j);
         if (!grad) continue;
-        FN(dparts) g;
-        for (int i = 0; i < FN(n_parts); i++) {
-            const FN(dvec) step = FN(widen)(e, i) * (mass / sum) - (FN(widen)(t, i) * keep + base);
-            g.part[i] = __builtin_convertvector(slope * step, FN(part));
-        }
-        v_storep(grad + j, g.whole, cols - j);
+        FN(wide) step;
+        for (int i = 0; i < FN(n_parts); i++)
+            step.part[i] = slope * (v_widen(e, i) * (mass / sum) - (v_widen(t, i) * keep + base));
+        v_storep(grad + j, v_narrow(step), cols - j);
     }
     return loss + mass * log(sum);
 }
@@ -229,8 +217,161 @@ static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample
     return FN(sum_wide)(sum) / (double)cols;
 }
 
+/* Up to VL rows of few columns (columns.inc.c): lane i of every vector belongs to row i. */
+typedef struct {
+    V pred[FN(NARROW)], target[FN(NARROW)], grad[FN(NARROW)];   /* pred becomes the probabilities */
+    V label;
+    FN(wide) slope, loss;
+} FN(narrow);
+
+INLINE FN(wide) FN(plus)(FN(wide) sum, V a)
+{
+    for (int i = 0; i < FN(n_parts); i++) sum.part[i] += v_widen(a, i);
+    return sum;
+}
+INLINE FN(wide) FN(plus_gap)(FN(wide) sum, V weight, V peak, V z)
+{
+    for (int i = 0; i < FN(n_parts); i++)
+        sum.part[i] += v_widen(weight, i) * (v_widen(peak, i) - v_widen(z, i));
+    return sum;
+}
+INLINE V FN(column_peak)(const V *z, fnn_size cols)
+{
+    V top = z[0];
+    for (fnn_size j = 1; j < cols; j++) top = v_max(top, z[j]);
+    return top;
+}
+/* z = exp(z - peak); returns the sum. */
+INLINE FN(wide) FN(column_exp)(V *z, fnn_size cols, V peak)
+{
+    FN(wide) sum = {0};
+    for (fnn_size j = 0; j < cols; j++) sum = FN(plus)(sum, z[j] = FN(vexp)(z[j] - peak));
+    return sum;
+}
+/* log sum: the peak's own exponential is 1, and log1p keeps what the others add to it. */
+INLINE V FN(log_of_sum)(FN(wide) sum)
+{
+    for (int i = 0; i < FN(n_parts); i++) sum.part[i] -= 1;
+    return FN(vlog1p)(v_narrow(sum));
+}
+
+/* As the functions of the same name for one row */
+static void FN(narrow_softmax_ce_sparse)(int kind, const fnn_loss *a, FN(narrow) *b)
+{
+    (void)kind;
+    const fnn_size cols = a->cols;
+    const double keep = 1 - a->param, base = a->param / (double)cols;
+    const V peak = FN(column_peak)(b->pred, cols), one = v_set1(1);
+    V z = {0}, e = {0}, j_lanes = {0};   /* logit and exponential at the label */
+    FN(wide) gap = {0};
+    for (fnn_size j = 0; j < cols; j++, j_lanes += 1) z = v_sel(v_eq(b->label, j_lanes), b->pred[j], z);
+    if (base > 0)
+        for (fnn_size j = 0; j < cols; j++) gap = FN(plus_gap)(gap, one, peak, b->pred[j]);
+
+    const FN(wide) sum = FN(column_exp)(b->pred, cols, peak);
+    j_lanes = (V){0};
+    for (fnn_size j = 0; j < cols; j++, j_lanes += 1) e = v_sel(v_eq(b->label, j_lanes), b->pred[j], e);
+    const V log_sum = FN(log_of_sum)(sum);
+    FN(wide) at_label, offset;
+    for (int i = 0; i < FN(n_parts); i++) {
+        const FN(dvec) s = b->slope.part[i], total = sum.part[i], own = v_widen(e, i);
+        b->loss.part[i] = keep * (v_widen(peak, i) - v_widen(z, i)) + base * gap.part[i] + v_widen(log_sum, i);
+        at_label.part[i] = s * ((keep * (own - total) + a->param * own) / total - base);
+        offset.part[i] = s * -base;
+    }
+    const V inverse = 1 / v_narrow(sum), slope = v_narrow(b->slope), shift = v_narrow(offset);
+    const V label_grad = v_narrow(at_label);
+    j_lanes = (V){0};
+    for (fnn_size j = 0; j < cols; j++, j_lanes += 1) {
+        b->pred[j] *= inverse;
+        b->grad[j] = v_sel(v_eq(b->label, j_lanes), label_grad, v_fma(b->pred[j], slope, shift));
+    }
+}
+static void FN(narrow_softmax_ce)(int kind, const fnn_loss *a, FN(narrow) *b)
+{
+    (void)kind;
+    const fnn_size cols = a->cols;
+    const double keep = 1 - a->param, base = a->param / (double)cols;
+    const V peak = FN(column_peak)(b->pred, cols), one = v_set1(1);
+    FN(wide) target = {0}, gap = {0}, base_gap = {0};
+    for (fnn_size j = 0; j < cols; j++) {
+        target = FN(plus)(target, b->target[j]);
+        gap = FN(plus_gap)(gap, b->target[j], peak, b->pred[j]);
+        if (base > 0) base_gap = FN(plus_gap)(base_gap, one, peak, b->pred[j]);
+    }
+
+    const FN(wide) sum = FN(column_exp)(b->pred, cols, peak);
+    const V log_sum = FN(log_of_sum)(sum), inverse = 1 / v_narrow(sum);
+    FN(wide) scale;
+    for (int i = 0; i < FN(n_parts); i++) {
+        const FN(dvec) mass = keep * target.part[i] + a->param;
+        b->loss.part[i] = keep * gap.part[i] + base * base_gap.part[i] + mass * v_widen(log_sum, i);
+        scale.part[i] = mass / sum.part[i];
+    }
+    for (fnn_size j = 0; j < cols; j++) {
+        FN(wide) step;
+        for (int i = 0; i < FN(n_parts); i++)
+            step.part[i] = b->slope.part[i] * (v_widen(b->pred[j], i) * scale.part[i]
+                                               - (v_widen(b->target[j], i) * keep + base));
+        b->grad[j] = v_narrow(step);
+        b->pred[j] *= inverse;
+    }
+}
+static void FN(narrow_mean_over_columns)(int kind, const fnn_loss *a, FN(narrow) *b)
+{
+    const V slope = v_narrow(b->slope) * v_set1((T)(1 / (double)a->cols));
+    FN(wide) sum = {0};
+    for (fnn_size j = 0; j < a->cols; j++) {
+        const FN(loss_element) e = FN(loss_element_of)(kind, b->pred[j], b->target[j], a->param);
+        sum = FN(plus)(sum, e.term);
+        b->pred[j] = e.pred;
+        b->grad[j] = e.slope * slope;
+    }
+    for (int i = 0; i < FN(n_parts); i++) b->loss.part[i] = sum.part[i] / (double)a->cols;
+}
+
+typedef void FN(narrow_fn)(int kind, const fnn_loss *a, FN(narrow) *b);
+
+/* n <= VL rows from row r0 on */
+static void FN(narrow_rows)(int kind, FN(narrow_fn) *loss, const fnn_loss *a, fnn_size r0, fnn_size n)
+{
+    const T *pred[VL], *target[VL];
+    double weight[VL];
+    FN(narrow) b;
+    T label[VL];
+    for (fnn_size i = 0; i < VL; i++) {
+        const fnn_size r = r0 + (i < n ? i : n - 1), sample = a->index ? a->index[r] : r;
+        pred[i] = (const T *)a->pred + r * a->ldpred;
+        target[i] = (const T *)a->targets + sample * a->cols;
+        label[i] = a->labels ? (T)a->labels[sample] : 0;
+        weight[i] = a->weight ? a->weight[sample] : 1;
+    }
+    b.label = v_load(label);
+    for (int i = 0; i < VL; i++) ((double *)b.slope.part)[i] = a->scale * weight[i];
+    FN(load_columns)(pred, a->cols, b.pred);
+    if (a->targets) FN(load_columns)(target, a->cols, b.target);
+    loss(kind, a, &b);
+    if (kind <= FNN_SIGMOID_BCE && a->prob != a->grad)
+        FN(store_columns)(b.pred, a->cols, (T *)a->prob + r0 * a->ldprob, a->ldprob, n);
+    if (a->grad) FN(store_columns)(b.grad, a->cols, (T *)a->grad + r0 * a->ldgrad, a->ldgrad, n);
+    for (fnn_size i = 0; i < n; i++) a->row_loss[r0 + i] = weight[i] * ((double *)b.loss.part)[i];
+}
+
 static void FN(loss)(int kind, const fnn_loss *a)
 {
+    static FN(narrow_fn) *const narrow[FNN_N_LOSSES] = {
+        [FNN_SOFTMAX_CE_SPARSE] = FN(narrow_softmax_ce_sparse), [FNN_SOFTMAX_CE] = FN(narrow_softmax_ce),
+        [FNN_SIGMOID_BCE] = FN(narrow_mean_over_columns), [FNN_BCE] = FN(narrow_mean_over_columns),
+        /* A few operations an element do not pay for turning fewer lanes. */
+        [FNN_MSE] = VL >= 8 ? FN(narrow_mean_over_columns) : NULL,
+        [FNN_MAE] = VL >= 8 ? FN(narrow_mean_over_columns) : NULL,
+        [FNN_HUBER] = VL >= 8 ? FN(narrow_mean_over_columns) : NULL,
+    };
+    if (narrow[kind] && a->cols <= FN(NARROW)) {
+        for (fnn_size r = 0; r < a->rows; r += VL)
+            FN(narrow_rows)(kind, narrow[kind], a, r, a->rows - r < VL ? a->rows - r : VL);
+        return;
+    }
     static double (*const of_row[FNN_N_LOSSES])(int, const fnn_loss *, fnn_size, double, const T *, T *,
                                                   T *) = {
         [FNN_SOFTMAX_CE_SPARSE] = FN(softmax_ce_sparse), [FNN_SOFTMAX_CE] = FN(softmax_ce),

@@ -43,10 +43,12 @@ typedef __mmask8 FN(mask);
 INLINE M FN(v_lt)(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 INLINE M FN(v_le)(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 INLINE M FN(v_nan)(V a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+INLINE M FN(v_eq)(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 #else
 INLINE M FN(v_lt)(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 INLINE M FN(v_le)(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
 INLINE M FN(v_nan)(V a) { return _mm512_cmp_pd_mask(a, a, _CMP_UNORD_Q); }
+INLINE M FN(v_eq)(V a, V b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 #endif
 INLINE V FN(v_sel)(M m, V a, V b) { return X(mask_blend)(m, b, a); }
 INLINE V FN(v_fma)(V a, V b, V c) { return X(fmadd)(a, b, c); }
@@ -88,6 +90,7 @@ INLINE void FN(v_storen)(T *p, V a, fnn_size n) { X(maskstore)(p, FN(v_first)(n)
 INLINE M FN(v_lt)(V a, V b) { return (M)X(cmp)(a, b, _CMP_LT_OQ); }
 INLINE M FN(v_le)(V a, V b) { return (M)X(cmp)(a, b, _CMP_LE_OQ); }
 INLINE M FN(v_nan)(V a) { return (M)X(cmp)(a, a, _CMP_UNORD_Q); }
+INLINE M FN(v_eq)(V a, V b) { return (M)X(cmp)(a, b, _CMP_EQ_OQ); }
 INLINE V FN(v_sel)(M m, V a, V b) { return X(blendv)(b, a, (V)m); }
 #undef X
 
@@ -116,11 +119,13 @@ INLINE V FN(v_sqrt)(V a) { return X(sqrt)(a); }
 INLINE M FN(v_lt)(V a, V b) { return (M)X(cmplt)(a, b); }
 INLINE M FN(v_le)(V a, V b) { return (M)X(cmple)(a, b); }
 INLINE M FN(v_nan)(V a) { return (M)X(cmpunord)(a, a); }
+INLINE M FN(v_eq)(V a, V b) { return (M)X(cmpeq)(a, b); }
 #undef X
 #else
 INLINE M FN(v_lt)(V a, V b) { return a < b; }
 INLINE M FN(v_le)(V a, V b) { return a <= b; }
 INLINE M FN(v_nan)(V a) { return a != a; }
+INLINE M FN(v_eq)(V a, V b) { return a == b; }
 INLINE V FN(v_sqrt)(V a)
 {
     for (int i = 0; i < VL; i++) a[i] = sizeof(T) == 4 ? (T)__builtin_sqrtf(a[i]) : (T)__builtin_sqrt(a[i]);
@@ -146,6 +151,7 @@ INLINE void FN(v_storen)(T *p, V a, fnn_size n)
 #define v_lt FN(v_lt)
 #define v_le FN(v_le)
 #define v_nan FN(v_nan)
+#define v_eq FN(v_eq)
 #define v_sel FN(v_sel)     /* v_sel(mask, where true, where false) */
 #define v_fma FN(v_fma)     /* a * b + c, rounded once where the instruction set can */
 #define v_fnma FN(v_fnma)   /* c - a * b */
@@ -206,3 +212,92 @@ INLINE T FN(v_hmax)(V a)
 #endif
 #define v_hsum FN(v_hsum)
 #define v_hmax FN(v_hmax)
+
+/* VL lanes of T as doubles: one vector for double, two for float. */
+typedef double FN(dvec) __attribute__((vector_size(FNN_VBYTES)));
+enum { FN(n_parts) = sizeof(double) / sizeof(T) };
+typedef struct { FN(dvec) part[FN(n_parts)]; } FN(wide);
+
+#if T_BITS == 64
+INLINE FN(dvec) FN(v_widen)(V a, int part) { (void)part; return a; }
+INLINE V FN(v_narrow)(FN(wide) a) { return a.part[0]; }
+#elif defined(__AVX512F__) && FNN_VBYTES == 64
+INLINE FN(dvec) FN(v_widen)(V a, int part)
+{
+    return _mm512_cvtps_pd(part ? _mm512_extractf32x8_ps(a, 1) : _mm512_castps512_ps256(a));
+}
+INLINE V FN(v_narrow)(FN(wide) a)
+{
+    const __m512 low = _mm512_castps256_ps512(_mm512_cvtpd_ps(a.part[0]));
+    return _mm512_insertf32x8(low, _mm512_cvtpd_ps(a.part[1]), 1);
+}
+#elif defined(__AVX2__) && FNN_VBYTES == 32
+INLINE FN(dvec) FN(v_widen)(V a, int part)
+{
+    return _mm256_cvtps_pd(part ? _mm256_extractf128_ps(a, 1) : _mm256_castps256_ps128(a));
+}
+INLINE V FN(v_narrow)(FN(wide) a) { return _mm256_set_m128(_mm256_cvtpd_ps(a.part[1]), _mm256_cvtpd_ps(a.part[0])); }
+#elif defined(__SSE2__) && FNN_VBYTES == 16
+INLINE FN(dvec) FN(v_widen)(V a, int part) { return _mm_cvtps_pd(part ? _mm_movehl_ps(a, a) : (__m128)a); }
+INLINE V FN(v_narrow)(FN(wide) a) { return _mm_movelh_ps(_mm_cvtpd_ps(a.part[0]), _mm_cvtpd_ps(a.part[1])); }
+#else
+INLINE FN(dvec) FN(v_widen)(V a, int part)
+{
+    FN(dvec) out;
+    for (int i = 0; i < VL / 2; i++) out[i] = a[part * (VL / 2) + i];
+    return out;
+}
+INLINE V FN(v_narrow)(FN(wide) a)
+{
+    V out;
+    for (int i = 0; i < VL; i++) out[i] = (T)a.part[i / (VL / 2)][i % (VL / 2)];
+    return out;
+}
+#endif
+#define v_widen FN(v_widen)     /* the part-th VL / n_parts lanes */
+#define v_narrow FN(v_narrow)
+
+/* A VL x VL block turned in registers, in log2(VL) rounds: v_turn interleaves row i with row i + VL / 2, v_turn_back
+ * takes the even and the odd lanes of rows 2i and 2i + 1 apart. The first is the one to use where few rows of the
+ * result matter, the second where few rows of the block are not zero: the compiler then drops half of the work. */
+#if FNN_VBYTES * 8 / T_BITS == 16
+#define LANES(step) {0 * step, 1 * step, 2 * step, 3 * step, 4 * step, 5 * step, 6 * step, 7 * step, \
+                     8 * step, 9 * step, 10 * step, 11 * step, 12 * step, 13 * step, 14 * step, 15 * step}
+#elif FNN_VBYTES * 8 / T_BITS == 8
+#define LANES(step) {0 * step, 1 * step, 2 * step, 3 * step, 4 * step, 5 * step, 6 * step, 7 * step}
+#elif FNN_VBYTES * 8 / T_BITS == 4
+#define LANES(step) {0 * step, 1 * step, 2 * step, 3 * step}
+#else
+#define LANES(step) {0 * step, 1 * step}
+#endif
+INLINE void FN(v_turn)(V *rows)
+{
+    const VI lane = LANES(1), low = (lane >> 1) + (lane & 1) * VL, high = low + VL / 2;
+    V next[VL];
+#pragma GCC unroll 4
+    for (int round = 1; round < VL; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            next[2 * i] = __builtin_shuffle(rows[i], rows[i + VL / 2], low);
+            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + VL / 2], high);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) rows[i] = next[i];
+    }
+}
+INLINE void FN(v_turn_back)(V *rows)
+{
+    const VI even = LANES(2), odd = even + 1;
+    V next[VL];
+#pragma GCC unroll 4
+    for (int round = 1; round < VL; round *= 2) {
+#pragma GCC unroll 8
+        for (int i = 0; i < VL / 2; i++) {
+            next[i] = __builtin_shuffle(rows[2 * i], rows[2 * i + 1], even);
+            next[i + VL / 2] = __builtin_shuffle(rows[2 * i], rows[2 * i + 1], odd);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) rows[i] = next[i];
+    }
+}
+#undef LANES

@@ -14,6 +14,7 @@
 #undef v_lt
 #undef v_le
 #undef v_nan
+#undef v_eq
 #undef v_sel
 #undef v_fma
 #undef v_fnma
@@ -29,6 +30,8 @@
 #undef v_copysign
 #undef v_loadp
 #undef v_storep
+#undef v_widen
+#undef v_narrow
 #undef v_hsum
 #undef v_hmax
 #undef NR
