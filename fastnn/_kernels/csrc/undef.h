@@ -15,6 +15,7 @@
 #undef v_le
 #undef v_nan
 #undef v_eq
+#undef v_bits
 #undef v_sel
 #undef v_fma
 #undef v_fnma
@@ -28,10 +29,13 @@
 #undef v_set1
 #undef v_abs
 #undef v_copysign
+#undef HAVE_SCALE
+#undef v_scale
 #undef v_loadp
 #undef v_storep
 #undef v_widen
 #undef v_narrow
+#undef v_mul32
 #undef v_hsum
 #undef v_hmax
 #undef NR
