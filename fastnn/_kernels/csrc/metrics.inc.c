@@ -5,9 +5,16 @@
 INLINE fnn_size FN(argmax_row)(const T *x, fnn_size cols)
 {
     const T peak = FN(row_peak)(x, cols);
-    fnn_size j = 0;
-    while (j < cols - 1 && x[j] != peak) j++;
-    return j;
+    if (cols < 8) {   /* a loop is done before a mask has come out of the vector unit */
+        fnn_size j = 0;
+        while (j < cols - 1 && x[j] != peak) j++;
+        return j;
+    }
+    for (fnn_size j = 0; j < cols; j += VL) {
+        const unsigned at = v_bits(v_eq(FN(load_filled)(x + j, cols - j, NAN), v_set1(peak)));
+        if (at) return j + __builtin_ctz(at);
+    }
+    return cols - 1;   /* NaN all over */
 }
 /* True class of a sample: its label, or where its target row is largest. */
 INLINE fnn_size FN(true_class)(const fnn_metric *a, fnn_size sample)
