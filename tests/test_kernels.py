@@ -386,14 +386,15 @@ def test_number_of_threads_does_not_change_a_bit(kernel, dtype):
 @every_dtype
 def test_a_batch_is_its_rows_one_by_one(kernel, dtype):
     rows = 41
-    args, kwargs = kernel.make((rows, 35, 53), dtype)
-    batch = arrays(kernel.kernel(*args, **kwargs, n_threads=2))
-    for size in (1, 7, 40):
+    for cols, size in itertools.product((2, 7, 12, 53), (1, 7, 40)):
+        args, kwargs = kernel.make((rows, 35, cols), dtype)
+        batch = arrays(kernel.kernel(*args, **kwargs, n_threads=2))
         parts = []
         for lo in range(0, rows, size):
             split = tuple(a[lo : lo + size] if i in kernel.rows else a for i, a in enumerate(args))
             parts.append(arrays(kernel.kernel(*split, **kwargs, n_threads=1)))
-        assert_same_bits([np.concatenate(part) for part in zip(*parts, strict=True)], batch, f"{size} rows")
+        assert_same_bits([np.concatenate(part) for part in zip(*parts, strict=True)], batch,
+                         f"{size} rows of {cols}")
 
 
 # ------------------------------------------------------------------------------------ (f) bad arguments

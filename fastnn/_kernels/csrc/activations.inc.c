@@ -93,11 +93,40 @@ INLINE V FN(slope)(const int kind, V x, V alpha)
     }
 }
 
+INLINE int FN(costly)(const int kind)
+{
+    return kind != FNN_LINEAR && kind != FNN_RELU && kind != FNN_LEAKY_RELU && kind != FNN_SOFTSIGN
+           && kind != FNN_HARD_SIGMOID && kind != FNN_RELU6;
+}
+
+/* Spaced rows that fill a quarter of a vector at most, for functions that cost more than turning: four times as
+ * many elements in each vector. */
+INLINE fnn_size FN(forward_columns)(const int kind, double alpha, fnn_size rows, fnn_size cols,
+                                    const T *z, fnn_size ldz, T *y, fnn_size ldy)
+{
+    fnn_size r = 0;
+    for (; r + VL <= rows; r += VL) {
+        const T *row[VL];
+        V x[VL];
+        for (int i = 0; i < VL; i++) row[i] = z + (r + i) * ldz;
+        FN(load_columns)(row, cols, x);
+        for (fnn_size j = 0; j < cols; j++) x[j] = FN(activate)(kind, x[j], v_set1((T)alpha));
+        FN(store_columns)(x, cols, y + r * ldy, ldy, VL);
+    }
+    return r;
+}
+
 INLINE void FN(forward_rows)(const int kind, double alpha, fnn_size rows, fnn_size cols,
                              const T *z, fnn_size ldz, T *y, fnn_size ldy)
 {
     const V a = v_set1((T)alpha);
-    for (fnn_size r = 0; r < rows; r++, z += ldz, y += ldy)
+    fnn_size r = 0;
+    if (cols <= VL / 4 && FN(costly)(kind)) {
+        r = FN(forward_columns)(kind, alpha, rows, cols, z, ldz, y, ldy);
+        z += r * ldz;
+        y += r * ldy;
+    }
+    for (; r < rows; r++, z += ldz, y += ldy)
         for (fnn_size c = 0; c < cols; c += VL)
             v_storep(y + c, FN(activate)(kind, v_loadp(z + c, cols - c), a), cols - c);
 }
@@ -123,7 +152,7 @@ INLINE V FN(load_logits)(const T *z, fnn_size n)
     return v_sel(v_lt(v_load(FN(lane)), v_set1((T)n)), v_loadn(z, n), v_set1(-INFINITY));
 }
 
-/* Rows of few columns */
+/* The same for rows of few columns (columns.inc.c) */
 static void FN(narrow_softmax_rows)(int kind, fnn_size rows, fnn_size cols, const T *z, fnn_size ldz,
                                     T *y, fnn_size ldy)
 {
@@ -147,7 +176,7 @@ static void FN(narrow_softmax_rows)(int kind, fnn_size rows, fnn_size cols, cons
 }
 
 /* y = exp(z - max z) / sum, or its logarithm (z - max z) - log sum. A row's last vector stays in a register:
- * to read back what a partial store has just written stalls, and a row of few classes has no other vector. */
+ * to read back what a partial store has just written stalls. */
 INLINE void FN(softmax_rows)(const int kind, fnn_size rows, fnn_size cols, const T *z, fnn_size ldz,
                              T *y, fnn_size ldy)
 {

@@ -55,13 +55,22 @@ static const T FN(c_tail)[] = {
     -2.7384885540281645e-09, -5.8777447984394672e-11};
 #endif
 
-/* c[0] + c[1] x + ... */
-INLINE V FN(poly)(V x, const T *c, size_t n)
+/* c[0] + c[1] x + ..., even and odd powers apart: half as many multiply-adds wait for each other. */
+INLINE V FN(poly)(V x, const T *c, int n)
 {
-    V p = v_set1(c[n - 1]);
-#pragma GCC unroll 32
-    for (size_t i = n - 1; i > 0; i--) p = v_fma(p, x, v_set1(c[i - 1]));
-    return p;
+    if (n < 5) {
+        V p = v_set1(c[n - 1]);
+#pragma GCC unroll 4
+        for (int i = n - 2; i >= 0; i--) p = v_fma(p, x, v_set1(c[i]));
+        return p;
+    }
+    const V square = x * x;
+    V even = v_set1(c[(n - 1) / 2 * 2]), odd = v_set1(c[n / 2 * 2 - 1]);
+#pragma GCC unroll 16
+    for (int i = (n - 1) / 2 * 2 - 2; i >= 0; i -= 2) even = v_fma(even, square, v_set1(c[i]));
+#pragma GCC unroll 16
+    for (int i = n / 2 * 2 - 3; i > 0; i -= 2) odd = v_fma(odd, square, v_set1(c[i]));
+    return v_fma(odd, x, even);
 }
 
 /* n = x / ln 2 to the nearest integer; the low bits of the answer hold n + EXPONENT_BIAS. */
@@ -73,13 +82,6 @@ INLINE VU FN(exponent_of)(V x, V *n)
     return (VU)shifted;
 }
 
-/* a * 2^n in two halves, so that neither overflows and a subnormal result is rounded once */
-INLINE V FN(scale)(V a, VU biased)
-{
-    const VU twice = biased + EXPONENT_BIAS, half = twice >> 1;
-    return a * (V)(half << MANTISSA_BITS) * (V)((twice - half) << MANTISSA_BITS);
-}
-
 /* expm1(r), |r| <= ln(2) / 2 */
 INLINE V FN(expm1_reduced)(V r) { return v_fma(r * r, POLY(r, FN(c_exp)), r); }
 
@@ -89,7 +91,7 @@ INLINE V FN(vexp)(V x)
     x = v_min(v_set1(FN(exp_max)), v_max(v_set1(FN(exp_min)), x));
     const VU biased = FN(exponent_of)(x, &n);
     const V r = v_fnma(n, v_set1(FN(ln2_lo)), v_fnma(n, v_set1(FN(ln2_hi)), x));
-    return FN(scale)(FN(expm1_reduced)(r) + 1, biased);
+    return v_scale(FN(expm1_reduced)(r) + 1, n, biased);
 }
 
 /* exp(-c a^2), c = 1 or 1/2, 0 <= a <= gauss_max. The square is kept in two parts: rounded to one, its error
@@ -101,7 +103,7 @@ INLINE V FN(exp_minus_square)(V a, T c)
     const V hi = -c * lead * lead, lo = -c * (a - lead) * (a + lead);
     const VU biased = FN(exponent_of)(hi + lo, &n);
     const V r = v_fnma(n, v_set1(FN(ln2_hi)), hi) + v_fnma(n, v_set1(FN(ln2_lo)), lo);
-    return FN(scale)(FN(expm1_reduced)(r) + 1, biased);
+    return v_scale(FN(expm1_reduced)(r) + 1, n, biased);
 }
 
 /* expm1(x) / 2, -50 <= x <= exp_max: halved, so that the power of two does not overflow before expm1 does */
