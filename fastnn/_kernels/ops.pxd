@@ -4,10 +4,10 @@ from fastnn._kernels.core cimport fnn_kernels, fnn_update
 from fastnn._kernels.threads cimport fnn_barrier
 
 
-# A unit is at most this much of a kernel. Its gradient (64 KiB in float32) comes from the L2 cache at worst when the
-# optimizer reads it, and rows as wide as a layer of 512 lie in one piece, as do their slots: the units of 784-512-512-10
-# took 909 us a step, 959 with 256 columns (one core of a Zen 5). Where that makes too few units for the threads,
-# `Run.unit_cols` is less. All are multiples of every NR.
+# A unit is at most this much of a kernel. Its gradient (64 KiB in float32) comes from the L2 cache at worst when
+# the optimizer reads it, and rows as wide as a layer of 512 lie in one piece, as do their slots: the units of
+# 784-512-512-10 took 909 us a step, 959 with 256 columns (one core of a Zen 5). Where that makes too few units
+# for the threads, `Run.unit_cols` is less. All are multiples of every NR.
 cdef enum:
     UNIT_ROWS = 32
     UNIT_COLS = 512

@@ -1,10 +1,10 @@
 """Which team of threads takes training steps fastest: found by timing them, since no bit of a result depends on it.
 
-What a second thread costs differs tenfold between machines, and on one machine from hour to hour: two virtual CPUs may
-sit on one core, share a cache or lie on two dies, where a meeting takes 60 or 600 ns and a cache line moves at 80 or at
-25 GB/s, and neighbours come and go. On one such machine 784-512-512-10 (batch 128) took 1.78 ms a step with rows divided
-between two threads, 1.19 ms with columns divided and 2.4 ms on one; 20-64-64-2 (batch 32) 10 us on one thread and
-18 us on two.
+What a second thread costs differs tenfold between machines, and on one machine from hour to hour: two virtual CPUs
+may sit on one core, share a cache or lie on two dies, where a meeting takes 60 or 600 ns and a cache line moves at
+80 or at 25 GB/s, and neighbours come and go. On one such machine 784-512-512-10 (batch 128) took 1.78 ms a step with
+rows divided between two threads, 1.19 ms with columns divided and 2.4 ms on one; 20-64-64-2 (batch 32) 10 us on one
+thread and 18 us on two.
 """
 
 from fastnn._kernels.threads cimport fnn_clock

@@ -217,32 +217,6 @@ static void FN(column_sum)(fnn_size rows, fnn_size cols, const void *x_, fnn_siz
     }
 }
 
-/* VL x VL block transposed in registers: log2(VL) rounds of interleaving row i with row i + VL / 2. */
-INLINE void FN(transpose)(V *rows)
-{
-#if FNN_VBYTES * 8 / T_BITS == 16
-    const VI low = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-#elif FNN_VBYTES * 8 / T_BITS == 8
-    const VI low = {0, 8, 1, 9, 2, 10, 3, 11};
-#elif FNN_VBYTES * 8 / T_BITS == 4
-    const VI low = {0, 4, 1, 5};
-#else
-    const VI low = {0, 2};
-#endif
-    const VI high = low + VL / 2;
-    V next[VL];
-#pragma GCC unroll 4
-    for (int round = 1; round < VL; round *= 2) {
-#pragma GCC unroll 8
-        for (int i = 0; i < VL / 2; i++) {
-            next[2 * i] = __builtin_shuffle(rows[i], rows[i + VL / 2], low);
-            next[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + VL / 2], high);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < VL; i++) rows[i] = next[i];
-    }
-}
-
 /* Copies the block [i0, i1) x [j0, j1) of w (n_in, n_out) into the packed forms; either may be NULL. i0 and j0
  * are multiples of NR, i1 and j1 too or the matrix's end: panels are then written whole, zeros included. */
 static void FN(pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
@@ -265,7 +239,7 @@ static void FN(pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fn
 #pragma GCC unroll 16
             for (int r = 0; r < VL; r++)
                 block[r] = i + r < i1 ? v_loadp(w + (i + r) * n_out + j, j1 - j) : (V){0};
-            FN(transpose)(block);
+            FN(v_turn)(block);
             T *out = wt + i / NR * NR * n_out + j * NR + i % NR;
             const fnn_size m = j1 - j < VL ? j1 - j : VL;
             for (fnn_size r = 0; r < m; r++) v_store(out + r * NR, block[r]);

@@ -22,8 +22,8 @@ INLINE float FN(from_half)(uint16_t h)
             for (fnn_size c = 0; c < cols; c++) to[c] = (T)convert(*(const S *)(from + c * col_stride)); \
     }                                                                                            \
     break;
-static void FN(gather)(int source, fnn_size rows, fnn_size cols, const void *src, fnn_size row_stride,
-                       fnn_size col_stride, const int64_t *index, void *dst_, fnn_size lddst)
+static void FN(gather_rows)(int source, fnn_size rows, fnn_size cols, const void *src, fnn_size row_stride,
+                            fnn_size col_stride, const int64_t *index, void *dst_, fnn_size lddst)
 {
     T *dst = dst_;
     if (source == (T_BITS == 32 ? FNN_SRC_F32 : FNN_SRC_F64) && col_stride == sizeof(T)) {
@@ -51,6 +51,28 @@ static void FN(gather)(int source, fnn_size rows, fnn_size cols, const void *src
 }
 #undef GATHER
 #undef SAME
+
+/* Shuffled rows lie anywhere, where no hardware looks ahead: while one block of rows is copied, the next one is on
+ * its way. 128 of 60,000 images of 784 bytes took 56 us without, 18 with (Zen 5). */
+static void FN(gather)(int source, fnn_size rows, fnn_size cols, const void *src, fnn_size row_stride,
+                       fnn_size col_stride, const int64_t *index, void *dst, fnn_size lddst)
+{
+    enum { AHEAD = 4096, LINE = 64 }; /* bytes */
+    if (!index) {
+        FN(gather_rows)(source, rows, cols, src, row_stride, col_stride, NULL, dst, lddst);
+        return;
+    }
+    const fnn_size bytes = (cols - 1) * col_stride;
+    const fnn_size block = bytes > 0 && bytes < AHEAD ? AHEAD / bytes : 1;
+    for (fnn_size r = 0; r < rows; r += block) {
+        const fnn_size n = rows - r < block ? rows - r : block, next = rows - r - n < block ? rows - r - n : block;
+        for (fnn_size i = r + n; i < r + n + next; i++) {
+            const char *row = (const char *)src + (fnn_size)index[i] * row_stride;
+            for (fnn_size b = 0; b <= bytes; b += LINE) __builtin_prefetch(row + b);
+        }
+        FN(gather_rows)(source, n, cols, src, row_stride, col_stride, index + r, (T *)dst + r * lddst, lddst);
+    }
+}
 
 static void FN(affine)(fnn_size rows, fnn_size cols, const void *x_, fnn_size ldx, double scale, double offset,
                        void *y_, fnn_size ldy)
