@@ -606,7 +606,7 @@ def dense_forward(x: Any, kernel: Any, bias: Any = None, activation: Any = None,
 
     threads = _threads(n_threads, 2 * x.shape[0] * kernel.size)
     if n_out % panel_width(x.dtype.name):
-        kernel, whole = _padded(*kernel.shape, x), kernel
+        whole, kernel = kernel, _padded(x.shape[1], n_out, x)
         kernel[...] = whole
     if kind <= LAST_ELEMENTWISE:
         calls.dense_forward(x, kernel, bias, kind, alpha, z, out, threads)

@@ -74,8 +74,9 @@ def exact_shapes():
     edges = (*range(4), *range(5, 10), *range(12, 18), 27, 28, 29, 31, 32, 33, 47, 48, 49, 63, 64, 65, 70)
     triples = list(itertools.product(edges, repeat=3))
     shapes += [triples[i] for i in np.random.default_rng(0).choice(len(triples), 1800, replace=False)]
-    # past one block of rows (18 x mr) and of the reduction (16 KiB / vector bytes)
-    return [*shapes, (260, 3, 33), (5, 530, 17), (530, 9, 5), (2, 1030, 3), (1030, 2, 3), (3, 4, 600)]
+    # past one block of rows (256 and up to 13 more) and of the reduction (32 KiB / vector bytes), 4 vectors wide
+    return [*shapes, (270, 3, 33), (5, 530, 17), (530, 9, 5), (2, 1030, 3), (1030, 2, 3), (3, 4, 600), (2, 2050, 129),
+            (4, 1030, 200), (1, 300, 300)]
 
 
 @every_dtype

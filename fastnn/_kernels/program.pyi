@@ -12,6 +12,7 @@ from fastnn._kernels.dispatch import METRICS as METRICS
 from fastnn._kernels.dispatch import OPTIMIZERS as OPTIMIZERS
 from fastnn._kernels.ops import Op
 from fastnn._kernels.ops import errors as errors
+from fastnn._kernels.teams import Tuner
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 _MetricSpec = tuple[str, float, _Array]
@@ -92,6 +93,7 @@ class Optimizer:
 class Runner:
     work: Workspace
     def __init__(self, work: Workspace) -> None: ...
+    def tuner(self, n_threads: int, rows: int) -> Tuner: ...
     def cut_units(self, n_threads: int) -> tuple[int, _Array]: ...
     def train(
         self,

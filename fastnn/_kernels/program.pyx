@@ -437,7 +437,7 @@ cdef class Runner:
         loop.next_tick = fnn_clock() + TICK
         self.work.run.stop = self.work.run.overflow = 0
 
-    cdef Tuner tuner(self, int n_threads, Py_ssize_t rows):
+    def tuner(self, int n_threads, Py_ssize_t rows):
         """What is known about teams of at most `n_threads` and batches of `rows`."""
         cdef Program program = self.program
         if (n_threads, rows) not in self.tuners:
@@ -889,7 +889,6 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef Tuner tuner = self.tuner(team_size(n_threads), batch)
         cdef Team team
-        cdef Py_ssize_t steps
         cdef double begin
         self.set_loss(metrics)
         self.work.reserve_packed()
@@ -903,15 +902,15 @@ cdef class Runner:
         try:
             while loop.batches_done < loop.n_batches and not (run.stop or run.overflow):
                 loop.first = loop.batches_done
-                team = tuner.choose(loop.n_batches - loop.first, &steps)
-                loop.last = loop.first + steps
+                team = tuner.choose(loop.n_batches - loop.first)
+                loop.last = loop.first + tuner.steps
                 self.set_team(team)
                 loop.two_phases = run.grad != NULL and self.program.two_phases(batch, team.n_threads)
                 self.set_units(team.n_threads)
                 self.work.reserve_scratch(team.n_threads)
                 begin = fnn_clock()
                 self.region(TRAIN)
-                tuner.note(team, steps, fnn_clock() - begin)
+                tuner.note(team, fnn_clock() - begin)
         finally:
             optimizer.step = run.step
             self.forget()

@@ -10,12 +10,14 @@ cdef Team first_guess(int n_threads, Py_ssize_t rows, double kernel_bytes)
 
 cdef class Tuner:
     cdef readonly list levels           # lists of teams by number of threads, ascending
+    cdef readonly Team best
+    cdef public Team fixed              # takes all steps, if not None
+    cdef readonly Py_ssize_t steps      # of the stretch that choose() has handed out
     cdef int start                      # the level to look at first
     cdef Py_ssize_t trial_steps
     cdef object trials                  # the search that is under way, or None
-    cdef Team best
     cdef double spent                   # seconds in trials of this search
-    cdef Py_ssize_t steps_tried
+    cdef Py_ssize_t tried               # their steps
     cdef double last_search, next_search, expected
-    cdef Team choose(self, Py_ssize_t left, Py_ssize_t* steps)
-    cdef void note(self, Team team, Py_ssize_t steps, double seconds) noexcept
+    cpdef Team choose(self, Py_ssize_t left)
+    cpdef int note(self, Team team, double seconds) except -1

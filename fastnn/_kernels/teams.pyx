@@ -7,6 +7,8 @@ rows divided between two threads, 1.19 ms with columns divided and 2.4 ms on one
 thread and 18 us on two.
 """
 
+from libc.math cimport INFINITY
+
 from fastnn._kernels.threads cimport fnn_clock
 
 
@@ -34,7 +36,7 @@ cdef class Team:
 
     def __init__(self, int n_groups, int n_lanes):
         self.n_groups, self.n_lanes, self.n_threads = n_groups, n_lanes, n_groups * n_lanes
-        self.seconds = float("inf")
+        self.seconds = INFINITY
 
     def __repr__(self):
         return f"Team({self.n_groups}, {self.n_lanes})"
@@ -77,57 +79,57 @@ cdef class Tuner:
         self.best = self.levels[self.start][0]
 
     def search(self):
-        """Yields teams to be timed."""
-        cdef int level = self.start, step
-        self.spent, self.steps_tried = 0.0, 0
-        fastest = []
+        """Yields teams to be timed; leaves the fastest in `best`."""
+        cdef int level, step
+        found = {self.start: (yield from self.trial(self.start))}
         for step in (1, -1):
-            level = self.start
-            while 0 <= level < len(self.levels):
-                if not (step == -1 and level == self.start):
-                    for team in self.levels[level]:
-                        (<Team>team).seconds = float("inf")
-                        yield team
-                        yield team
-                    fastest.append(min(self.levels[level], key=_seconds))
-                    if fastest[len(fastest) - 1] is not min(fastest, key=_seconds):
-                        break
-                if step == -1 and (<Team>min(fastest, key=_seconds)).seconds > LONG_STEP:
+            level = self.start + step
+            while 0 <= level < len(self.levels) and (step == 1 or min(found.values()) < LONG_STEP):
+                found[level] = yield from self.trial(level)
+                if found[level] > min(found.values()):
                     break
                 level += step
-        self.best = min(fastest, key=_seconds)
+        self.best = min([team for level in found for team in self.levels[level]], key=_seconds)
 
-    cdef Team choose(self, Py_ssize_t left, Py_ssize_t* steps):
-        """The team for the next of `left` steps, and how many it should take."""
+    def trial(self, int level):
+        """The best seconds of a level."""
+        cdef Team team
+        for team in self.levels[level]:
+            team.seconds = INFINITY
+            yield team
+            yield team
+        return min([_seconds(team) for team in self.levels[level]])
+
+    cpdef Team choose(self, Py_ssize_t left):
+        """The team for the next of `left` steps, of which it should take `steps`."""
         cdef double now
-        cdef Py_ssize_t room
-        steps[0] = left
+        self.steps = left
+        if self.fixed is not None:
+            return self.fixed
         if len(self.levels) == 1 and len(self.levels[0]) == 1:
             return self.best
         now = fnn_clock()
         if self.trials is None and now >= self.next_search:
-            self.trials = self.search()
+            self.trials, self.spent, self.tried = self.search(), 0.0, 0
         if self.trials is not None:
             team = next(self.trials, None)
             if team is not None:
-                steps[0] = min(left, self.trial_steps)
+                self.steps = min(left, self.trial_steps)
                 return team
-            self.trials = None
-            self.expected = self.best.seconds
-            self.last_search = now
-            self.next_search = now + max(RETRY, PATIENCE * (self.spent - self.steps_tried * self.expected))
-        room = 1 + <Py_ssize_t>((self.next_search - now) / max(1e-9, self.best.seconds))
-        steps[0] = min(left, room)
+            self.trials, self.expected, self.last_search = None, self.best.seconds, now
+            self.next_search = now + max(RETRY, PATIENCE * (self.spent - self.tried * self.expected))
+        self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - now) / self.expected)
         return self.best
 
-    cdef void note(self, Team team, Py_ssize_t steps, double seconds) noexcept:
-        """What choose() wants to know: that `team` took `seconds` for `steps`."""
+    cpdef int note(self, Team team, double seconds) except -1:
+        """What choose() wants to know: how long `team` took for its `steps`."""
         if self.trials is not None:
-            team.seconds = min(team.seconds, seconds / steps)
+            team.seconds = min(team.seconds, seconds / self.steps)
             self.spent += seconds
-            self.steps_tried += steps
-        elif seconds > SLOWER * self.expected * steps:
+            self.tried += self.steps
+        elif seconds > SLOWER * self.expected * self.steps:
             self.next_search = min(self.next_search, self.last_search + RETRY / 10)
+        return 0
 
 
 def _seconds(Team team):
