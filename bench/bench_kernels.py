@@ -5,8 +5,10 @@ pytest bench/bench_kernels.py [-k dense_forward] [--benchmark-json FILE]
 
 import numpy as np
 import pytest
-from common import THREADS, limited_threads
+from common import THREADS
 from kernel_table import KERNELS
+
+from fastnn.works import blas_threads
 
 SHAPE = (128, 512, 512)  # rows, n_in, n_out
 
@@ -27,7 +29,7 @@ def test_kernel(benchmark, kernel, dtype, contestant, n_threads):
     function = kernel.kernel if contestant == "fastnn" else kernel.twin
     args, kwargs = kernel.make(SHAPE, np.dtype(dtype))
     kwargs["n_threads"] = n_threads
-    with limited_threads(n_threads):
+    with blas_threads(n_threads):
         kwargs |= outputs(kernel, function(*args, **kwargs))
         benchmark.group = f"{kernel.name} {dtype}, {n_threads} threads"
         benchmark(function, *args, **kwargs)

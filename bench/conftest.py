@@ -1,4 +1,4 @@
-"""Settings of the benchmarks: `pytest bench/bench_kernels.py`, `pytest bench/bench_steps.py`."""
+"""Settings of the benchmarks: `pytest bench/bench_kernels.py`."""
 
 import sys
 from pathlib import Path

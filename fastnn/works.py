@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -18,23 +20,32 @@ from fastnn.layers import Dense
 from fastnn.model import Sequential
 from fastnn.reference_training import ReferenceMLP
 
-__all__ = ["WORKS", "Work", "blas_threads", "fastnn_seconds", "numpy_seconds", "thread_counts",
+__all__ = ["MORE_WORKS", "WORKS", "Work", "blas_threads", "fastnn_seconds", "numpy_seconds", "thread_counts",
            "threads_can_be_set"]
 
 
 @dataclass(frozen=True)
 class Work:
-    """A classifier of `sizes` (inputs, hidden layers, classes), ReLU and softmax, trained by Adam in float32.
+    """A network of `sizes` (inputs, hidden layers, outputs), in float32, and what is done with it.
 
     Attributes
     ----------
     name : str
     sizes : tuple of int
     batch : int
+        Rows of a step.
     steps : int
-        Of an epoch that is timed.
+        Of a call that is timed, or of an epoch of it.
     large : bool
-        Whether a step takes tenths of seconds.
+        Whether a step takes hundredths of seconds or more.
+    activation, last : str
+        Of the hidden layers and of the last one.
+    loss, optimizer : str
+    mode : {"epoch", "train_on_batch", "forward", "update"}
+        Whole epochs in one call, shuffled where they have more than one step; a call for each batch; outputs of one
+        batch, again and again; the optimizer alone, on ``sizes[0]`` parameters.
+    epochs : int
+        Of a call that is timed.
     """
 
     name: str
@@ -42,19 +53,40 @@ class Work:
     batch: int
     steps: int
     large: bool = False
+    activation: str = "relu"
+    last: str = "softmax"
+    loss: str = "sparse_categorical_crossentropy"
+    optimizer: str = "adam"
+    mode: str = "epoch"
+    epochs: int = 1
 
-    def data(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Normal samples (steps * batch, inputs) and random labels."""
+    @property
+    def label(self) -> str:
+        """The name, with the batch where it says nothing of it."""
+        return self.name if self.mode in ("forward", "update") else f"{self.name}, batch {self.batch}"
+
+    @property
+    def flops(self) -> int:
+        """Of the matrix products of a step: forward, kernel gradients, and input gradients but the first."""
+        products = [a * b for a, b in itertools.pairwise(self.sizes)]
+        forward = 2 * self.batch * sum(products)
+        return forward if self.mode == "forward" else 3 * forward - 2 * self.batch * sum(products[:1])
+
+    def data(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Normal samples (rows, inputs), and random labels or normal targets (rows, outputs)."""
         rng = np.random.default_rng(0)
-        n = self.steps * self.batch
-        return rng.standard_normal((n, self.sizes[0]), dtype=np.float32), rng.integers(self.sizes[-1], size=n)
+        rows = self.batch if self.mode == "forward" else self.steps * self.batch
+        x = rng.standard_normal((rows, self.sizes[0]), dtype=np.float32)
+        if self.loss == "sparse_categorical_crossentropy":
+            return x, rng.integers(self.sizes[-1], size=rows)
+        return x, rng.standard_normal((rows, self.sizes[-1]), dtype=np.float32)
 
     def model(self) -> Sequential:
         """The network, built and compiled."""
-        hidden = [Dense(units, activation="relu") for units in self.sizes[1:-1]]
-        model = Sequential([*hidden, Dense(self.sizes[-1], activation="softmax")], seed=0)
+        hidden = [Dense(units, activation=self.activation) for units in self.sizes[1:-1]]
+        model = Sequential([*hidden, Dense(self.sizes[-1], activation=self.last)], seed=0)
         model.build((self.sizes[0],))
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile(self.optimizer, self.loss)
         return model
 
 
@@ -65,6 +97,21 @@ WORKS = (
     Work("64x11-10", (64,) * 11 + (10,), 64, 100),
     Work("784-512-512-10", (784, 512, 512, 10), 128, 20),
     Work("1024-4096-4096-1000", (1024, 4096, 4096, 1000), 256, 2, large=True),
+)
+
+_regression = functools.partial(Work, last="linear", loss="mean_squared_error")
+
+MORE_WORKS = (
+    # the toy of SimpleChains.jl, and the table of KANN: an epoch of 60,000 digits
+    _regression("4-32-16-4 tanh", (4, 32, 16, 4), 10_000, 1, activation="tanh", epochs=50),
+    Work("784-64-10 RMSprop", (784, 64, 10), 64, 938, optimizer="rmsprop"),
+    # value networks of reinforcement learning
+    _regression("8-256-256-4 on batches", (8, 256, 256, 4), 64, 100, mode="train_on_batch"),
+    _regression("4-64-64-2 on batches", (4, 64, 64, 2), 64, 100, mode="train_on_batch"),
+    *(_regression(f"512-512 forward, batch {rows}", (512, 512), rows, 100, last="relu", mode="forward")
+      for rows in (1, 2, 4, 8, 16, 32, 64, 128, 256)),
+    Work("Adam on 1 M", (1_000_000,), 1, 20, mode="update"),
+    Work("Adam on 20 M", (20_000_000,), 1, 2, large=True, mode="update"),
 )
 
 
