@@ -6,7 +6,7 @@ import pytest
 import fastnn as fnn
 from fastnn._kernels.teams import Team, Tuner, shapes
 
-GRIDS = [(1, 1), (2, 1), (1, 2), (3, 1), (1, 3), (4, 1), (2, 2), (1, 4), (2, 4), (1, 7)]
+GRIDS = [(1, 1), (2, 1), (1, 2), (3, 1), (1, 3), (4, 1), (2, 2), (1, 4), (2, 4), (1, 7), (9, 1), (1, 17)]
 
 
 def grids(teams):

@@ -23,7 +23,7 @@ from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.teams cimport Team, Tuner, alone, first_guess
 from fastnn._kernels.threads cimport (
-    fnn_barrier, fnn_barrier_arrived, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_pause, fnn_thread_num,
+    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_others_arrived, fnn_pause, fnn_thread_num,
     spread_threads, team_size,
 )
 
@@ -398,11 +398,11 @@ cdef inline void set_rows(Share* share, Py_ssize_t rows) noexcept nogil:
 
 
 cdef inline void meet(Share* share) noexcept nogil:
-    fnn_barrier_wait(share.everyone, share.n_threads, share.spins)
+    fnn_barrier_wait(share.everyone, share.thread, share.n_threads, share.spins)
 
 
 cdef inline void meet_team(Share* share) noexcept nogil:
-    fnn_barrier_wait(share.team, share.n_lanes, share.spins)
+    fnn_barrier_wait(share.team, share.lane, share.n_lanes, share.spins)
 
 
 cdef class Runner:
@@ -732,7 +732,7 @@ cdef class Runner:
         who may have to share their cores with other processes."""
         cdef int spins = share.spins
         if share.thread == 0:
-            while fnn_barrier_arrived(share.everyone) < share.n_threads - 1:
+            while not fnn_others_arrived(share.everyone, share.n_threads):
                 if fnn_pause(&spins):
                     self.look(share)
         meet(share)

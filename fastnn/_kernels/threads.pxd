@@ -3,8 +3,8 @@ cdef extern from "threads.h" nogil:
         pass
     int fnn_thread_num()
     int fnn_num_threads()
-    void fnn_barrier_wait(fnn_barrier* b, int n, int spins)
-    int fnn_barrier_arrived(const fnn_barrier* b)
+    void fnn_barrier_wait(fnn_barrier* b, int thread, int n, int spins)
+    int fnn_others_arrived(const fnn_barrier* b, int n)
     int fnn_pause(int* spins)
     double fnn_clock()
 

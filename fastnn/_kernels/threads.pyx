@@ -30,7 +30,7 @@ cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* ever
     """
     cdef int i
     cpus[thread] = fnn_cpu()
-    fnn_barrier_wait(everyone, n_threads, 1000)
+    fnn_barrier_wait(everyone, thread, n_threads, 1000)
     for i in range(thread):
         if cpus[i] == cpus[thread] and cpus[i] >= 0:
             fnn_leave_cpus(cpus, n_threads)

@@ -31,11 +31,17 @@ static inline int fnn_num_threads(void)
 #endif
 }
 
-/* A barrier for n threads. Spinning is bounded: a thread that waits longer than about 20 us (`spins` rounds)
- * yields, so that more threads than cores make progress. */
+/* A barrier for n threads, which wait for one word. Each adds itself to a counter; above FNN_FLAT threads there is
+ * one for each of FNN_FLAT parts, and the last one of a part adds that to the root: n / 8 + 8 threads in turn write
+ * a line instead of n. Spinning is bounded: a thread that waits longer than about 20 us (`spins` rounds) yields, so
+ * that more threads than cores make progress. */
+enum { FNN_FLAT = 8 };
 typedef struct {
-    _Alignas(64) int arrived;
+    _Alignas(64) int count;
+} fnn_counter;
+typedef struct {
     _Alignas(64) int generation;
+    fnn_counter root, part[FNN_FLAT];
 } fnn_barrier;
 
 static inline void fnn_relax(void)
@@ -68,20 +74,38 @@ static inline int fnn_pause(int *spins)
     return 1;
 }
 
-static inline void fnn_barrier_wait(fnn_barrier *b, int n, int spins)
+/* Parts [thread * 8 / n] hold the threads [n * part / 8 rounded up, ...). */
+static inline int fnn_part_begin(int n, int part) { return (n * part + FNN_FLAT - 1) / FNN_FLAT; }
+
+/* Whether the caller is the last of `n` to arrive at the counter, which then begins anew. */
+static inline int fnn_last_of(fnn_counter *c, int n)
+{
+    if (__atomic_add_fetch(&c->count, 1, __ATOMIC_ACQ_REL) < n) return 0;
+    __atomic_store_n(&c->count, 0, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* `thread`: which one of the n the caller is. */
+static inline void fnn_barrier_wait(fnn_barrier *b, int thread, int n, int spins)
 {
     if (n == 1) return;
-    int generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == n) {
-        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
+    const int generation = __atomic_load_n(&b->generation, __ATOMIC_RELAXED), part = thread * FNN_FLAT / n;
+    const int flat = n <= FNN_FLAT;
+    if ((flat || fnn_last_of(&b->part[part], fnn_part_begin(n, part + 1) - fnn_part_begin(n, part))) &&
+        fnn_last_of(&b->root, flat ? n : FNN_FLAT)) {
         __atomic_store_n(&b->generation, generation + 1, __ATOMIC_RELEASE);
         return;
     }
     while (__atomic_load_n(&b->generation, __ATOMIC_ACQUIRE) == generation) fnn_pause(&spins);
 }
 
-/* How many wait at the barrier. */
-static inline int fnn_barrier_arrived(const fnn_barrier *b) { return __atomic_load_n(&b->arrived, __ATOMIC_ACQUIRE); }
+/* Whether all but the first thread wait at the barrier. */
+static inline int fnn_others_arrived(const fnn_barrier *b, int n)
+{
+    const int root = __atomic_load_n(&b->root.count, __ATOMIC_ACQUIRE);
+    if (n <= FNN_FLAT) return root == n - 1;
+    return root == FNN_FLAT - 1 && __atomic_load_n(&b->part[0].count, __ATOMIC_ACQUIRE) == fnn_part_begin(n, 1) - 1;
+}
 
 /* The CPU that the thread runs on, or -1 where the system does not say. */
 int fnn_cpu(void);
