@@ -6,7 +6,9 @@ python bench/peers.py [--works NAME ...] [--contestants NAME ...] [--threads 1 2
 Every contestant works in a process of its own for each number of threads (`worker.py`). In each round all of them run
 once, in turns. Times are those of a step, median over the rounds and in brackets the minimum. fastnn runs on the
 number of threads given, the others on the best of those up to it. The last column compares with the rate of
-multiply-adds that the same cores reach at that moment, measured just before each work.
+multiply-adds that the same cores reach at that moment, measured just before each work. All works take about ten
+minutes. In the JSON file stand all times, those of setting up (torch.compile and JAX compile then), and how many cores
+were busy: about one with two threads means that Linux left both on one core, and that the machine was not quiet.
 """
 
 from __future__ import annotations
