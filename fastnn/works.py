@@ -91,19 +91,19 @@ class Work:
 
 
 WORKS = (
-    Work("20-64-64-2", (20, 64, 64, 2), 32, 200),
-    Work("54-100-7", (54, 100, 7), 200, 100),
-    Work("784-128-10", (784, 128, 10), 32, 100),
-    Work("64x11-10", (64,) * 11 + (10,), 64, 100),
-    Work("784-512-512-10", (784, 512, 512, 10), 128, 20),
-    Work("1024-4096-4096-1000", (1024, 4096, 4096, 1000), 256, 2, large=True),
+    Work("20-64-64-2", (20, 64, 64, 2), 32, 2000),
+    Work("54-100-7", (54, 100, 7), 200, 400),
+    Work("784-128-10", (784, 128, 10), 32, 300),
+    Work("64x11-10", (64,) * 11 + (10,), 64, 300),
+    Work("784-512-512-10", (784, 512, 512, 10), 128, 60),
+    Work("1024-4096-4096-1000", (1024, 4096, 4096, 1000), 256, 6, large=True),
 )
 
 _regression = functools.partial(Work, last="linear", loss="mean_squared_error")
 
 MORE_WORKS = (
     # the toy of SimpleChains.jl, and the table of KANN: an epoch of 60,000 digits
-    _regression("4-32-16-4 tanh", (4, 32, 16, 4), 10_000, 1, activation="tanh", epochs=50),
+    _regression("4-32-16-4 tanh", (4, 32, 16, 4), 10_000, 1, activation="tanh", epochs=100),
     Work("784-64-10 RMSprop", (784, 64, 10), 64, 938, optimizer="rmsprop"),
     # value networks of reinforcement learning
     _regression("8-256-256-4 on batches", (8, 256, 256, 4), 64, 100, mode="train_on_batch"),

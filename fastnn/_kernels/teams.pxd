@@ -16,8 +16,8 @@ cdef class Tuner:
     cdef int start                      # the level to look at first
     cdef Py_ssize_t trial_steps
     cdef object trials                  # the search that is under way, or None
-    cdef double spent                   # seconds in trials of this search
-    cdef Py_ssize_t tried               # their steps
+    cdef Py_ssize_t tried               # steps of its trials
+    cdef double busy                    # seconds in all steps so far
     cdef double last_search, next_search, expected
     cpdef Team choose(self, Py_ssize_t left)
     cpdef int note(self, Team team, double seconds) except -1

@@ -9,8 +9,6 @@ thread and 18 us on two.
 
 from libc.math cimport INFINITY
 
-from fastnn._kernels.threads cimport fnn_clock
-
 
 # Multiply-adds of a trial, about 0.2 ms of one core; a trial is taken twice, and the better time counts.
 cdef double TRIAL_WORK = 2e7
@@ -20,7 +18,7 @@ cdef double LEAST_WORK = 2e4
 cdef double PLENTY_OF_WORK = 1e5
 # A step that takes longer than this (seconds) does not feel its meetings: fewer threads are not tried.
 cdef double LONG_STEP = 1e-3
-# Seconds to the next search, at least, and times the seconds that the last one lost, at least: under 1 %.
+# Seconds of training to the next search, at least, and times the seconds that the last one lost: under 1 %.
 cdef double RETRY = 2.0
 cdef double PATIENCE = 100.0
 # A chosen team that has become this much slower than it was found is looked at sooner, after RETRY / 10.
@@ -102,30 +100,29 @@ cdef class Tuner:
 
     cpdef Team choose(self, Py_ssize_t left):
         """The team for the next of `left` steps, of which it should take `steps`."""
-        cdef double now
         self.steps = left
         if self.fixed is not None:
             return self.fixed
         if len(self.levels) == 1 and len(self.levels[0]) == 1:
             return self.best
-        now = fnn_clock()
-        if self.trials is None and now >= self.next_search:
-            self.trials, self.spent, self.tried = self.search(), 0.0, 0
+        if self.trials is None and self.busy >= self.next_search:
+            self.trials, self.last_search, self.tried = self.search(), self.busy, 0
         if self.trials is not None:
             team = next(self.trials, None)
             if team is not None:
                 self.steps = min(left, self.trial_steps)
                 return team
-            self.trials, self.expected, self.last_search = None, self.best.seconds, now
-            self.next_search = now + max(RETRY, PATIENCE * (self.spent - self.tried * self.expected))
-        self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - now) / self.expected)
+            self.trials, self.expected = None, self.best.seconds
+            lost = self.busy - self.last_search - self.tried * self.expected
+            self.next_search = self.busy + max(RETRY, PATIENCE * lost)
+        self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - self.busy) / self.expected)
         return self.best
 
     cpdef int note(self, Team team, double seconds) except -1:
         """What choose() wants to know: how long `team` took for its `steps`."""
+        self.busy += seconds
         if self.trials is not None:
             team.seconds = min(team.seconds, seconds / self.steps)
-            self.spent += seconds
             self.tried += self.steps
         elif seconds > SLOWER * self.expected * self.steps:
             self.next_search = min(self.next_search, self.last_search + RETRY / 10)
