@@ -267,7 +267,8 @@ class Trainer:
         batch = min(batch_size, data.n)
         state = self._optimizer_state()
         runner = self._workspace("train", batch)
-        index = self._shuffled(data.n) if shuffle else None
+        # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
+        index = self._shuffled(data.n) if shuffle and batch < data.n else None
         specs = self._specs(watched)
         tick = None if calls is None else partial(_progress, calls, batch, data.n)
         rate = self.optimizer.learning_rate

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -616,3 +617,70 @@ def test_weights_that_are_no_list(value):
     model.build((FEATURES,))
     with pytest.raises((TypeError, ValueError), match=rf"(list|arrays).*received {value}"):
         model.set_weights(value)
+
+
+# --------------------------------------------------------------------------------------- subnormal numbers
+
+
+def subnormals_live():
+    """Whether this thread computes with subnormal numbers."""
+    return float(np.float32(1e-39) * np.ones(1, np.float32)[0]) > 0
+
+
+class Watch(Scale):
+    """Notes whether a layer in Python sees subnormal numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x, training):
+        self.seen.append(subnormals_live())
+        return super().forward(x, training)
+
+    def backward(self, dy):
+        self.seen.append(subnormals_live())
+        return super().backward(dy)
+
+
+class MeanSquares(losses.Loss):
+    """The same of a loss in Python."""
+
+    seen = ()
+
+    def call(self, y_true, y_pred):
+        self.seen = (*self.seen, subnormals_live())
+        return ((y_pred - y_true) ** 2).mean(axis=1)
+
+    def gradient(self, y_true, y_pred):
+        return 2 * (y_pred - y_true) / y_pred.shape[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_floating_point_mode_is_left_alone(x, y, threads):
+    watch, loss = Watch(), MeanSquares()
+    model = regressor(watch, loss=loss)
+    model.fit(x, y, verbose=0, epochs=3, n_threads=threads)
+    model.evaluate(x, y, n_threads=threads)
+    model.predict(x, n_threads=threads)
+    assert len(watch.seen) > 10
+    assert all(watch.seen)
+    assert loss.seen
+    assert all(loss.seen)
+    assert subnormals_live()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(subnormals_live).result()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_moments_of_dead_units_do_not_decay_into_subnormals(dtype):
+    """They made steps of 4-64-64-2 a tenth slower."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((64, 8)), rng.standard_normal((64, 1))
+    model = regressor(layers.Dense(16, activation="relu"), optimizer="adam", outputs=1, dtype=dtype)
+    model.fit(x, y, epochs=5, verbose=0)
+    dead = model.layers[0]
+    dead.bias[:8] = -100
+    model.fit(x, y, epochs=12_000 if dtype == "float64" else 2_000, batch_size=64, verbose=0)
+    for slot in model._state.slots:
+        assert not ((np.abs(slot) < np.finfo(dtype).tiny) & (slot != 0)).any()

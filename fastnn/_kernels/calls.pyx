@@ -10,7 +10,7 @@ from cython.parallel cimport prange
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
-from fastnn._kernels.threads cimport team_size
+from fastnn._kernels.threads cimport ready_team
 
 
 cdef struct Matrix:
@@ -92,7 +92,7 @@ cdef void math_part(int function, Matrix x, Matrix out, int part, int parts) noe
 def math(int function, x, out, int n_threads):
     """out = function(x), both of one dimension."""
     cdef Matrix x_ = matrix(x), out_ = matrix(out, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         math_part(function, x_, out_, part, parts)
 
@@ -106,7 +106,7 @@ cdef void activation_forward_part(int kind, double alpha, Matrix z, Matrix y,
 
 def activation_forward(int kind, double alpha, z, y, int n_threads):
     cdef Matrix z_ = matrix(z), y_ = matrix(y, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     cdef bint flat = kind <= FNN_LAST_ELEMENTWISE and contiguous(z_) and contiguous(y_)
     z_ = as_one_row(z_, flat)
     y_ = as_one_row(y_, flat)
@@ -123,7 +123,7 @@ cdef void activation_backward_part(int kind, double alpha, Matrix dy, Matrix sav
 
 def activation_backward(int kind, double alpha, dy, saved, dz, int n_threads):
     cdef Matrix dy_ = matrix(dy), saved_ = matrix(saved), dz_ = matrix(dz, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     cdef bint flat = (kind <= FNN_LAST_ELEMENTWISE
                       and contiguous(dy_) and contiguous(saved_) and contiguous(dz_))
     dy_ = as_one_row(dy_, flat)
@@ -150,7 +150,7 @@ cdef void pack_part(Matrix w, Matrix wp, Matrix wt, int part, int parts) noexcep
 def pack(w, wp, wt, int n_threads):
     """Either of wp and wt may be None."""
     cdef Matrix w_ = matrix(w), wp_ = matrix(wp, True), wt_ = matrix(wt, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         pack_part(w_, wp_, wt_, part, parts)
 
@@ -170,7 +170,7 @@ def dense_forward(x, w, bias, int activation, double alpha, z, y, int n_threads)
     cdef Matrix x_ = matrix(x), w_ = matrix(w), bias_ = matrix(bias)
     cdef bint packed = w.ndim == 1
     cdef Matrix z_ = matrix(z, True), y_ = matrix(y, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         dense_forward_part(x_, w_, packed, bias_, activation, alpha, z_, y_, part, parts)
 
@@ -185,7 +185,7 @@ cdef void dense_input_grad_part(Matrix dz, Matrix wt, Matrix dx, int part, int p
 def dense_input_grad(dz, wt, dx, int n_threads):
     """dx = dz @ W.T"""
     cdef Matrix dz_ = matrix(dz), wt_ = matrix(wt), dx_ = matrix(dx, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         dense_input_grad_part(dz_, wt_, dx_, part, parts)
 
@@ -204,7 +204,7 @@ cdef void dense_kernel_grad_part(Matrix x, Matrix dz, Matrix g, Matrix sums,
 def dense_kernel_grad(x, dz, g, sums, int n_threads):
     """g = x.T @ dz and sums = dz.sum(axis=0); rows of dz are read up to the next multiple of nr."""
     cdef Matrix x_ = matrix(x), dz_ = matrix(dz), g_ = matrix(g, True), sums_ = matrix(sums, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         dense_kernel_grad_part(x_, dz_, g_, sums_, part, parts)
 
@@ -233,7 +233,7 @@ def loss(int kind, double param, pred, labels, targets, weight, row_loss, grad, 
     """labels (int32) or targets is None; weight (float64) may be None."""
     cdef Matrix pred_ = matrix(pred), grad_ = matrix(grad, True)
     cdef fnn_loss a
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     a.rows, a.cols = pred_.rows, pred_.cols
     a.pred, a.ldpred = pred_.data, pred_.ld
     a.grad, a.ldgrad = grad_.data, grad_.ld
@@ -268,7 +268,7 @@ def update(int kind, param, grad, tuple slots, tuple hyper, double learning_rate
     cdef Matrix param_ = matrix(param, True)
     cdef fnn_update u
     cdef double hyper_[8]
-    cdef int i, part, parts = team_size(n_threads)
+    cdef int i, part, parts = ready_team(n_threads)
     for i in range(len(hyper)):
         hyper_[i] = hyper[i]
     fnn_optimizer_scalars(kind, hyper_, weight_decay, step, learning_rate, &memory, &u)
@@ -298,7 +298,7 @@ def gather(int source, size_t address, Py_ssize_t row_stride, Py_ssize_t col_str
     """out = rows `index` (int64) of the matrix at `address`, whose strides are in bytes."""
     cdef Matrix out_ = matrix(out, True)
     cdef const int64_t* index_ = <const int64_t*>matrix(index).data
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         gather_part(source, <const char*>address, row_stride, col_stride, index_, out_, part, parts)
 
@@ -310,7 +310,7 @@ cdef void affine_part(Matrix x, double scale, double offset, Matrix y, int part,
 
 def affine(x, double scale, double offset, y, int n_threads):
     cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         affine_part(x_, scale, offset, y_, part, parts)
 
@@ -323,6 +323,6 @@ cdef void dropout_part(Matrix x, double rate, uint64_t seed, uint32_t stream, ui
 
 def dropout(x, double rate, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
     cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
-    cdef int part, parts = team_size(n_threads)
+    cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         dropout_part(x_, rate, seed, stream, step, y_, part, parts)

@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from fastnn._kernels.core cimport fnn_kernels, fnn_update
-from fastnn._kernels.threads cimport fnn_barrier
+from fastnn._kernels.threads cimport fnn_barrier, fnn_flush_subnormals, fnn_restore_subnormals
 
 
 # A unit is at most this much of a kernel. Its gradient (64 KiB in float32) comes from the L2 cache at worst when
@@ -44,6 +44,7 @@ cdef struct Run:
     int overflow                # set by an update after which parameters are not finite
     int stop                    # set by any thread before the step's barrier: leave before the update
     int last_step               # of the call: packed forms are not needed after it, the next call makes its own
+    uint64_t fp_mode            # of the first thread, which calls Python, before it began to flush subnormals
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
     fnn_update update           # decay and scalars of this step
@@ -53,6 +54,15 @@ cdef enum UnitMode:
     GRADIENT_THEN_UPDATE        # the gradient lives in a thread's scratch only
     GRADIENT                    # into the gradient block
     UPDATE                      # from the gradient block
+
+
+cdef inline void enter_python(Run* run) noexcept nogil:
+    """Python gets the floating-point mode that it left."""
+    fnn_restore_subnormals(run.fp_mode)
+
+
+cdef inline void leave_python(Run* run) noexcept nogil:
+    run.fp_mode = fnn_flush_subnormals()
 
 
 cdef inline char* at(char* base, Py_ssize_t row, Py_ssize_t ld, Py_ssize_t col, int itemsize) noexcept nogil:

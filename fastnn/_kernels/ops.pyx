@@ -270,6 +270,7 @@ cdef class PythonOp(Op):
         self.whole_batch = True
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        enter_python(run)
         with gil:
             try:
                 x = view(run, run.y[self.source], run.ld[self.source], share.rows, self.n_in)
@@ -278,8 +279,10 @@ cdef class PythonOp(Op):
                 y[...] = self.layer.forward(x, bool(run.backward))
             except BaseException as error:
                 fail(run, error)
+        leave_python(run)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        enter_python(run)
         with gil:
             try:
                 dy = view(run, run.dy[self.target], run.ld[self.target], share.rows, self.n_out)
@@ -292,6 +295,7 @@ cdef class PythonOp(Op):
                     dx[...] = result
             except BaseException as error:
                 fail(run, error)
+        leave_python(run)
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
         return 1 if self.size else 0

@@ -21,10 +21,10 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
-from fastnn._kernels.teams cimport Team, Tuner, alone, first_guess
+from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
 from fastnn._kernels.threads cimport (
-    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_num_threads, fnn_others_arrived, fnn_pause, fnn_thread_num,
-    spread_threads, team_size,
+    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived, fnn_pause,
+    fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
 )
 
 import numpy as np
@@ -63,9 +63,6 @@ cdef double TICK = 0.02
 cdef double LONGEST = 4e9
 # Above this many multiply-adds a piece is long enough to look between its ops too.
 cdef double LONG_PIECE = 1e8
-# Below this many multiply-adds a thread, a second thread costs predict and evaluate more than it saves: to wake it
-# takes 1 us while it spins after its last work, 50 us once it sleeps. (Training finds out for itself: teams.pyx.)
-cdef double WORK_PER_THREAD = 1.0e5
 # Calls of less effort keep the GIL, a few microseconds long: a thread that waits for it would keep it for 5 ms.
 cdef double SHORT = 1.0e5
 
@@ -110,6 +107,7 @@ cdef class Program:
     cdef readonly Py_ssize_t packed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row: the elements of all kernels
     cdef double kernel_bytes
+    cdef dict forward_tuners            # by threads allowed and bits of the number of rows
     cdef double effort                  # the same, and 16 for each other number that is made
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
@@ -127,6 +125,7 @@ cdef class Program:
         self.k = kernels(DTYPES[dtype])
         self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
+        self.forward_tuners = {}
 
     def _add(self, Op op):
         self.ops.append(op)
@@ -201,6 +200,21 @@ cdef class Program:
         """Whether the gradients of a batch take too long to look at signals only after them. A workspace for
         training then needs a gradient block."""
         return self.work * rows / n_threads > LONGEST
+
+    cdef Tuner forward_tuner(self, int n_threads, Py_ssize_t rows):
+        """What is known about teams of at most `n_threads` for about so many rows, forward only."""
+        cdef double work = self.work * rows
+        cdef int magnitude = 0
+        if n_threads == 1 or work < 2 * LEAST_WORK:
+            return alone
+        while rows >> magnitude:
+            magnitude += 1
+        if (n_threads, magnitude) not in self.forward_tuners:
+            self.forward_tuners[n_threads, magnitude] = Tuner(n_threads, rows, work, self.kernel_bytes, True)
+        return self.forward_tuners[n_threads, magnitude]
+
+
+cdef Tuner alone = Tuner(1, 1, 0.0, 0.0)
 
 
 cdef inline Py_ssize_t inference_rows(Py_ssize_t n, int n_threads) noexcept:
@@ -624,6 +638,7 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef int last = (<Op>self.program.last).target
         cdef Py_ssize_t cols = (<Op>self.program.last).n_out, r
+        enter_python(run)
         with gil:
             try:
                 _, labels, targets, weight = self.data.keep
@@ -647,6 +662,7 @@ cdef class Runner:
                     run.stop = run.stop or stops
             except BaseException as error:
                 fail(run, error)
+        leave_python(run)
 
     cdef void units(self, Share* share, UnitMode mode) noexcept nogil:
         """The thread's units, from its first to its last, over the ops in order."""
@@ -695,6 +711,7 @@ cdef class Runner:
         cdef Loop* loop = &self.loop
         if fnn_clock() < loop.next_tick:
             return
+        enter_python(&self.work.run)
         with gil:
             try:
                 PyErr_CheckSignals()
@@ -702,6 +719,7 @@ cdef class Runner:
                     self.tick(loop.batches_done, loop.loss_sum)
             except BaseException as error:
                 fail(&self.work.run, error)
+        leave_python(&self.work.run)
         loop.next_tick = fnn_clock() + TICK
 
     # ---- loops ----------------------------------------------------------------------------------------------
@@ -850,12 +868,17 @@ cdef class Runner:
                 break
 
     cdef void thread(self, LoopKind kind) noexcept nogil:
+        cdef uint64_t mode = fnn_flush_subnormals()
+        cdef bint first = self.loop.n_threads == 1 or fnn_thread_num() == 0
+        if first:
+            self.work.run.fp_mode = mode
         if kind == TRAIN:
             self.train_thread()
         elif kind == EVALUATE:
             self.evaluate_thread()
         else:
             self.predict_thread()
+        fnn_restore_subnormals(self.work.run.fp_mode if first else mode)
 
     cdef int region(self, LoopKind kind) except -1:
         """All threads of the call, without the GIL; one thread alone needs no region. Raises what was caught inside."""
@@ -939,39 +962,37 @@ cdef class Runner:
         """Returns the sum of row losses; the metrics' states are added to."""
         cdef Py_ssize_t batch = min(data.n, EVALUATION_ROWS)
         self.prepare(data, None, batch)
-        self.set_team(self.forward_team(n_threads, batch))
         self.set_loss(metrics)
-        self.forward_only(data)
-        try:
-            self.region(EVALUATE)
-        finally:
-            self.forget()
+        self.forward_only(EVALUATE, n_threads)
         return self.loop.loss_sum
 
     def predict(self, Data data, out, int n_threads):
         """Fill out (n, n_outputs), contiguous and of the program's dtype."""
         cdef Py_ssize_t batch = min(self.work.max_rows, inference_rows(data.n, n_threads))
         self.prepare(data, None, batch)
-        self.set_team(self.forward_team(n_threads, data.n))
-        self.forward_only(data)
         self.loop.out = address(out)
-        try:
-            self.region(PREDICT)
-        finally:
-            self.forget()
+        self.forward_only(PREDICT, n_threads)
         return out
 
-    cdef Team forward_team(self, int n_threads, double rows):
-        """Of as many of `n_threads` as `rows` deserve."""
-        n_threads = team_size(min(n_threads, <int>min(<double>n_threads, self.program.work * rows / WORK_PER_THREAD)))
-        return alone if n_threads <= 1 else first_guess(n_threads, self.loop.batch, self.program.kernel_bytes)
-
-    cdef int forward_only(self, Data data) except -1:
+    cdef int forward_only(self, LoopKind kind, int n_threads) except -1:
+        """The region of a call that only goes forward."""
         cdef Run* run = &self.work.run
+        cdef Py_ssize_t n = self.loop.n
+        cdef Tuner tuner = self.program.forward_tuner(team_size(n_threads), n)
+        cdef Team team = tuner.choose(1)
+        cdef double begin = 0.0 if team is alone.best else fnn_clock()
+        self.set_team(team)
         run.training = run.backward = 0
-        run.in_place = data.n < IN_PLACE_ROWS
+        run.in_place = n < IN_PLACE_ROWS
         if not run.in_place:
             self.work.reserve_packed()
+        try:
+            self.region(kind)
+        finally:
+            self.forget()
+        if team is not alone.best:
+            tuner.note(team, (fnn_clock() - begin) / n)
+        return 0
 
 
 cdef class Pool:

@@ -1,11 +1,10 @@
+cdef double LEAST_WORK
+
+
 cdef class Team:
     # Threads in a grid: groups divide the rows of a batch, the lanes of a group the columns of each product.
     cdef readonly int n_threads, n_groups, n_lanes
     cdef readonly double seconds        # a step, the least of the last trial
-
-
-cdef Team alone                         # one thread
-cdef Team first_guess(int n_threads, Py_ssize_t rows, double kernel_bytes)
 
 
 cdef class Tuner:

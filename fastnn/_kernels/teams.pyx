@@ -53,25 +53,20 @@ def shapes(int n_threads, Py_ssize_t rows, bint columns_first):
     return [Team(g, n_threads // g) for g in groups]
 
 
-cdef Team alone = Team(1, 1)
-
-
-cdef Team first_guess(int n_threads, Py_ssize_t rows, double kernel_bytes):
-    """The team of `n_threads` that moves less between cores: activations or kernels."""
-    return shapes(n_threads, rows, kernel_bytes > MOVABLE)[0]
-
-
 cdef class Tuner:
     """Chooses the team for each stretch of steps of a program with `work` multiply-adds a step and kernels of
-    `kernel_bytes`, among teams of at most `most` threads.
+    `kernel_bytes`, among teams of at most `most` threads. Steps `forward` only change no kernels, so that nothing
+    is gained from dividing columns where there are rows.
 
     A search begins with the number of threads that the work suggests and goes up, then down, as long as steps get
     faster; then the best team takes the steps until the next search.
     """
 
-    def __init__(self, int most, Py_ssize_t rows, double work, double kernel_bytes):
+    def __init__(self, int most, Py_ssize_t rows, double work, double kernel_bytes, bint forward=False):
         numbers = [n for n in counts(most) if n == 1 or work >= n * LEAST_WORK]
         self.levels = [shapes(n, rows, kernel_bytes > MOVABLE) for n in numbers]
+        if forward:
+            self.levels = [shapes(n, rows, False)[:1] for n in numbers]
         self.start = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * PLENTY_OF_WORK)
         self.trial_steps = <Py_ssize_t>max(1.0, TRIAL_WORK / max(1.0, work))
         self.best = self.levels[self.start][0]

@@ -1,3 +1,6 @@
+from libc.stdint cimport uint64_t
+
+
 cdef extern from "threads.h" nogil:
     ctypedef struct fnn_barrier:
         pass
@@ -7,7 +10,10 @@ cdef extern from "threads.h" nogil:
     int fnn_others_arrived(const fnn_barrier* b, int n)
     int fnn_pause(int* spins)
     double fnn_clock()
+    uint64_t fnn_flush_subnormals()
+    void fnn_restore_subnormals(uint64_t mode)
 
 cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* everyone) noexcept nogil
 
 cdef int team_size(int n_threads) noexcept nogil
+cdef int ready_team(int n_threads) noexcept nogil

@@ -1,5 +1,8 @@
 """How many threads a call may use, resolved in one place."""
 
+from cython.parallel cimport parallel
+from libc.string cimport memset
+
 import os
 import warnings
 
@@ -14,6 +17,8 @@ cdef extern from "threads.h" nogil:
 
 
 MAX_THREADS = 1024
+cdef enum:
+    MOST_SPREAD = 256
 
 fnn_guard_fork()
 
@@ -35,6 +40,20 @@ cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* ever
         if cpus[i] == cpus[thread] and cpus[i] >= 0:
             fnn_leave_cpus(cpus, n_threads)
             return
+
+
+cdef int ready_team(int n_threads) noexcept nogil:
+    """team_size(n_threads), whose threads have just spread over the CPUs: for loops that OpenMP divides. One more
+    region costs a microsecond; two threads on one CPU made a product of 64 x 64 x 64 a thousand times slower, each
+    waiting for the other to use up its time slice."""
+    cdef int n = team_size(n_threads)
+    cdef int cpus[MOST_SPREAD]
+    cdef fnn_barrier everyone
+    if 1 < n <= cores and n <= MOST_SPREAD:
+        memset(&everyone, 0, sizeof(fnn_barrier))
+        with parallel(num_threads=n):
+            spread_threads(fnn_thread_num(), fnn_num_threads(), cpus, &everyone)
+    return n
 
 
 def _cgroup_cpus():
@@ -154,3 +173,6 @@ def effective_n_threads(n_threads=None):
 def openmp_version():
     """The OpenMP version's date (such as 201511), or 0 where fastnn was built without it."""
     return fnn_openmp_version()
+
+
+cdef int cores = default_num_threads()

@@ -12,6 +12,9 @@
 #else
 #include <sched.h>
 #endif
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
 
 static inline int fnn_thread_num(void)
 {
@@ -111,6 +114,32 @@ static inline int fnn_others_arrived(const fnn_barrier *b, int n)
 int fnn_cpu(void);
 /* Moves the thread to a CPU that none of cpus[0 .. n) names, if it may run on such a one. */
 void fnn_leave_cpus(const int *cpus, int n);
+
+/* Subnormal numbers as zeros, for this thread, until fnn_restore_subnormals(what this returned). The moments of units
+ * that get no gradient decay into them, and processors take up to a hundred cycles for one. */
+static inline uint64_t fnn_flush_subnormals(void)
+{
+    uint64_t mode = 0;
+#if defined(__SSE2__)
+    mode = _mm_getcsr();
+    _mm_setcsr((unsigned)mode | 0x8040); /* flush to zero, denormals are zeros */
+#elif defined(__aarch64__)
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | (UINT64_C(1) << 24)));
+#endif
+    return mode;
+}
+
+static inline void fnn_restore_subnormals(uint64_t mode)
+{
+#if defined(__SSE2__)
+    _mm_setcsr((unsigned)mode);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode));
+#else
+    (void)mode;
+#endif
+}
 
 /* Seconds since some moment; monotonic. */
 static inline double fnn_clock(void)
