@@ -3,7 +3,7 @@
 python bench/kernel_grid.py [--shapes 128x784x512 ...] [--dtype float32] [--threads 1] [--rounds 7]
                              [--json FILE] [--write FILE]
 
-Kernels are packed beforehand, as the engine keeps them; biases, relu and column sums are fastnn's alone. For each shape
+Kernels are transposed beforehand, as the engine keeps them; biases, relu and column sums are fastnn's alone. For each shape
 all calls and the multiply-adds of `peak.py` take turns; figures are those of the best round. A call from Python takes
 about as long as a small product: what a product of 1 x 1 x 1 takes is taken off.
 """
@@ -46,14 +46,15 @@ def products(shape: tuple[int, int, int], dtype: str, n_threads: int) -> dict[tu
     """Calls by product and contestant; the names are those of fastnn's."""
     rows, n_in, n_out = shape
     x, dz, y, dx = (matrix(rows, cols, dtype) for cols in (n_in, n_out, n_out, n_in))
-    w, g = (np.ascontiguousarray(matrix(n_in, n_out, dtype)) for _ in range(2))
+    w, g = (aligned_zeros(n_in * n_out, dtype).reshape(n_in, n_out) for _ in range(2))
+    w[...] = np.random.default_rng(0).standard_normal(w.shape)
     bias, sums = np.ones(n_out, dtype), np.empty(n_out, dtype)
-    wp, wt = (aligned_zeros(calls.packed_size(w.itemsize, *sides), dtype) for sides in ((n_in, n_out), (n_out, n_in)))
-    calls.pack(w, wp, wt, n_threads)
+    wt = aligned_zeros(calls.transposed_size(w.itemsize, n_in, n_out), dtype)
+    calls.transpose(w, wt, n_threads)
     x_, dz_, y_, dx_ = (np.ascontiguousarray(a) for a in (x, dz, y, dx))
     relu = ACTIVATIONS["relu"]
     return {
-        ("forward", "fastnn"): lambda: calls.dense_forward(x, wp, bias, relu, 0.0, None, y, n_threads),
+        ("forward", "fastnn"): lambda: calls.dense_forward(x, w, bias, relu, 0.0, None, y, n_threads),
         ("forward", "NumPy"): lambda: np.matmul(x_, w, out=y_),
         ("input gradient", "fastnn"): lambda: calls.dense_input_grad(dz, wt, dx, n_threads),
         ("input gradient", "NumPy"): lambda: np.matmul(dz_, w.T, out=dx_),

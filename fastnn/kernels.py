@@ -700,8 +700,8 @@ def dense_backward(dy: Any, x: Any, kernel: Any, saved: Any = None, activation: 
         calls.activation_backward(kind, alpha, dy, saved, dz, threads)
     calls.dense_kernel_grad(x, dz, dkernel, dbias, threads)
     if dx is not None:
-        transposed = np.empty(calls.packed_size(dy.itemsize, n_out, n_in), dy.dtype)
-        calls.pack(kernel, None, transposed, threads)
+        transposed = np.empty(calls.transposed_size(dy.itemsize, n_in, n_out), dy.dtype)
+        calls.transpose(kernel, transposed, threads)
         calls.dense_input_grad(dz, transposed, dx, threads)
     return dx, dkernel, dbias
 

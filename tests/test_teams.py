@@ -107,12 +107,3 @@ def test_the_search_changes_no_bit():
         model.fit(x, y, batch_size=20, epochs=2, verbose=0, n_threads=threads)
         weights.append(model.get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
-
-
-def test_kernels_in_place_and_packed_give_the_same_bits():
-    """Beyond 2 MiB they are packed for many rows, and read where they are for few."""
-    rng = np.random.default_rng(0)
-    model = fnn.Sequential([fnn.layers.Dense(700, activation="relu"), fnn.layers.Dense(9)], seed=0)
-    x = rng.standard_normal((600, 1000), dtype=np.float32)
-    whole = model.predict(x)
-    assert all(np.array_equal(model.predict(x[i:i + n]), whole[i:i + n]) for i, n in ((0, 1), (7, 4), (100, 33)))

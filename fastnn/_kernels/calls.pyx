@@ -136,43 +136,40 @@ def activation_backward(int kind, double alpha, dy, saved, dz, int n_threads):
 # ----------------------------------------------------------------------------------------------- dense layer
 
 
-def packed_size(Py_ssize_t itemsize, Py_ssize_t n_rows, Py_ssize_t n_cols):
-    """Elements of a packed form: (n_in, n_out) for wp, (n_out, n_in) for wt."""
-    return kernels(FNN_F64 if itemsize == 8 else FNN_F32).packed_size(n_rows, n_cols)
+def transposed_size(Py_ssize_t itemsize, Py_ssize_t n_in, Py_ssize_t n_out):
+    """Elements of the transposed panels of a kernel (n_in, n_out)."""
+    return kernels(FNN_F64 if itemsize == 8 else FNN_F32).transposed_size(n_in, n_out)
 
 
-cdef void pack_part(Matrix w, Matrix wp, Matrix wt, int part, int parts) noexcept nogil:
+cdef void transpose_part(Matrix w, Matrix wt, int part, int parts) noexcept nogil:
     cdef const fnn_kernels* k = table(w)
     cdef Block b = share(w.rows, w.cols, k.nr, k.nr, part, parts)
-    k.pack(w.rows, w.cols, b.r0, b.r1, b.c0, b.c1, w.data, wp.data, wt.data)
+    k.transpose(w.cols, b.r0, b.r1, b.c0, b.c1, w.data, wt.data)
 
 
-def pack(w, wp, wt, int n_threads):
-    """Either of wp and wt may be None."""
-    cdef Matrix w_ = matrix(w), wp_ = matrix(wp, True), wt_ = matrix(wt, True)
+def transpose(w, wt, int n_threads):
+    """wt: (transposed_size,)"""
+    cdef Matrix w_ = matrix(w), wt_ = matrix(wt, True)
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        pack_part(w_, wp_, wt_, part, parts)
+        transpose_part(w_, wt_, part, parts)
 
 
-cdef void dense_forward_part(Matrix x, Matrix w, bint packed, Matrix bias, int activation, double alpha,
+cdef void dense_forward_part(Matrix x, Matrix w, Matrix bias, int activation, double alpha,
                              Matrix z, Matrix y, int part, int parts) noexcept nogil:
     cdef const fnn_kernels* k = table(x)
     cdef Block b = share(y.rows, y.cols, k.mr, k.nr, part, parts)
-    k.dense_forward(b.r1 - b.r0, x.cols, b.c0, b.c1, at(x, b.r0, 0), x.ld, w.data,
-                    x.cols * k.nr if packed else k.nr, k.nr if packed else w.ld, bias.data,
+    k.dense_forward(b.r1 - b.r0, x.cols, b.c0, b.c1, at(x, b.r0, 0), x.ld, w.data, w.ld, bias.data,
                     activation, alpha, at(z, b.r0, 0), z.ld, at(y, b.r0, 0), y.ld)
 
 
 def dense_forward(x, w, bias, int activation, double alpha, z, y, int n_threads):
-    """w: the packed form (1-D), or the kernel itself, whose rows are read up to the next multiple of nr. bias and z
-    may be None."""
+    """Rows of w are read up to the next multiple of nr. bias and z may be None."""
     cdef Matrix x_ = matrix(x), w_ = matrix(w), bias_ = matrix(bias)
-    cdef bint packed = w.ndim == 1
     cdef Matrix z_ = matrix(z, True), y_ = matrix(y, True)
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        dense_forward_part(x_, w_, packed, bias_, activation, alpha, z_, y_, part, parts)
+        dense_forward_part(x_, w_, bias_, activation, alpha, z_, y_, part, parts)
 
 
 cdef void dense_input_grad_part(Matrix dz, Matrix wt, Matrix dx, int part, int parts) noexcept nogil:

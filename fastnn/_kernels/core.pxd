@@ -66,11 +66,10 @@ cdef extern from "fastnn.h" nogil:
                                    void*, fnn_size) noexcept nogil
         void (*activation_backward)(int, double, fnn_size, fnn_size, const void*, fnn_size,
                                     const void*, fnn_size, void*, fnn_size) noexcept nogil
-        fnn_size (*packed_size)(fnn_size, fnn_size) noexcept nogil
-        void (*pack)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, fnn_size,
-                     const void*, void*, void*) noexcept nogil
+        fnn_size (*transposed_size)(fnn_size, fnn_size) noexcept nogil
+        void (*transpose)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, void*) noexcept nogil
         void (*dense_forward)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
-                              fnn_size, const void*, int, double, void*, fnn_size, void*, fnn_size) noexcept nogil
+                              const void*, int, double, void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*dense_input_grad)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
                                  int, double, const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*dense_kernel_grad)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size,

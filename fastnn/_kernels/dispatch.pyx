@@ -92,5 +92,5 @@ METRICS = {
 
 
 def panel_width(dtype):
-    """Columns of a packed panel (the kernels' NR) for "float32" or "float64"."""
+    """Columns of a panel (the kernels' NR) for "float32" or "float64"."""
     return tables[DTYPES[dtype]].nr

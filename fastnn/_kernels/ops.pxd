@@ -35,15 +35,14 @@ cdef struct Run:
     char* param                 # the flat blocks: parameters, gradients, optimizer slots
     char* grad
     char* slot[3]
-    char* packed                # the packed forms of kernels
-    bint in_place               # forward products read all kernels where they are, not their packed forms
+    char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
     int optimizer
     int training                # dropout and its like are on
     int backward                # a backward pass follows: layers in Python must keep what it needs
     int overflow                # set by an update after which parameters are not finite
     int stop                    # set by any thread before the step's barrier: leave before the update
-    int last_step               # of the call: packed forms are not needed after it, the next call makes its own
+    int last_step               # of the call: W.T is not needed after it, the next call makes its own
     uint64_t fp_mode            # of the first thread, which calls Python, before it began to flush subnormals
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
@@ -94,7 +93,7 @@ cdef class Op:
     cdef void forward(self, Run* run, Share* share) noexcept nogil
     cdef void local_gradient(self, Run* run, Share* share) noexcept nogil
     cdef void backward(self, Run* run, Share* share) noexcept nogil
-    cdef void pack(self, Run* run, Share* share) noexcept nogil
+    cdef void transpose(self, Run* run, Share* share) noexcept nogil
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil
     cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil
@@ -103,14 +102,13 @@ cdef class DenseOp(Op):
     cdef int activation
     cdef double alpha
     cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
-    cdef Py_ssize_t wp_offset, wt_offset            # elements into run.packed, or -1: read in place, no dx wanted
+    cdef Py_ssize_t wt_offset                       # elements into run.transposed, or -1: no dx is wanted
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
-    cdef bint packs(self, Run* run) noexcept nogil
-    cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
+    cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
 
 
 cdef class ActivationOp(Op):

@@ -47,7 +47,7 @@ cdef class Op:
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
         pass
 
-    cdef void pack(self, Run* run, Share* share) noexcept nogil:
+    cdef void transpose(self, Run* run, Share* share) noexcept nogil:
         pass
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
@@ -82,13 +82,12 @@ cdef class DenseOp(Op):
         cdef const fnn_kernels* k = run.k
         cdef int size = k.itemsize
         cdef Py_ssize_t j0, j1, row = share.row0
-        cdef bint keep_z = self.saved != self.target, packed = self.wp_offset >= 0 and not run.in_place
+        cdef bint keep_z = self.saved != self.target
         lane_panels(share, self.n_out, k.nr, &j0, &j1)
         k.dense_forward(
             share.row1 - row, self.n_in, j0, j1,
             at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
-            run.packed + self.wp_offset * size if packed else run.param + self.kernel_offset * size,
-            self.n_in * k.nr if packed else k.nr, k.nr if packed else self.n_out,
+            run.param + self.kernel_offset * size, self.n_out,
             run.param + self.bias_offset * size if self.bias_offset >= 0 else NULL,
             self.activation, self.alpha,
             at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],
@@ -112,7 +111,7 @@ cdef class DenseOp(Op):
         k.dense_input_grad(
             share.row1 - row, self.n_out, i0, i1,
             at(run.dy[self.target], row, run.ld[self.target], 0, size), run.ld[self.target],
-            run.packed + self.wt_offset * size, self.below_activation, self.below_alpha,
+            run.transposed + self.wt_offset * size, self.below_activation, self.below_alpha,
             at(run.y[self.below_saved], row, run.ld[self.below_saved], 0, size) if joined else NULL,
             run.ld[self.below_saved] if joined else 0,
             at(run.dy[self.source], row, run.ld[self.source], 0, size), run.ld[self.source])
@@ -135,22 +134,17 @@ cdef class DenseOp(Op):
         self.block(unit_cols, unit, &i0, &i1, &j0, &j1)
         return (i1 - i0) * (j1 - j0)
 
-    cdef bint packs(self, Run* run) noexcept nogil:
-        """Whether the run reads a packed form: W's for forward products, W.T's for input gradients."""
-        return (self.wp_offset >= 0 and not run.in_place) or (self.wt_offset >= 0 and run.backward)
-
-    cdef void pack(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t n = self.n_units(run.unit_cols) if self.packs(run) else 0, unit
+    cdef void transpose(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t n = self.n_units(run.unit_cols) if self.wt_offset >= 0 else 0, unit
         for unit in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
-            self.pack_unit(run, unit)
+            self.transpose_unit(run, unit)
 
-    cdef void pack_unit(self, Run* run, Py_ssize_t unit) noexcept nogil:
+    cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil:
         cdef Py_ssize_t i0, i1, j0, j1
         cdef int size = run.k.itemsize
         self.block(run.unit_cols, unit, &i0, &i1, &j0, &j1)
-        run.k.pack(self.n_in, self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
-                   run.packed + self.wp_offset * size if self.wp_offset >= 0 and not run.in_place else NULL,
-                   run.packed + self.wt_offset * size if self.wt_offset >= 0 and run.backward else NULL)
+        run.k.transpose(self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
+                        run.transposed + self.wt_offset * size)
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
         cdef const fnn_kernels* k = run.k
@@ -176,8 +170,8 @@ cdef class DenseOp(Op):
             step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
             if with_bias:
                 step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
-            if self.packs(run) and not run.last_step:
-                self.pack_unit(run, unit)
+            if self.wt_offset >= 0 and not run.last_step:
+                self.transpose_unit(run, unit)
 
 
 cdef class ActivationOp(Op):

@@ -28,7 +28,7 @@ class Program:
     n_inputs: int
     n_outputs: int
     dtype: str
-    packed_size: int
+    transposed_size: int
     work: float
     trains: bool
     has_python: bool

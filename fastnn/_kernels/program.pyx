@@ -6,7 +6,7 @@ A step needs two barriers of all threads, whatever the depth of the network:
    each group of threads takes its rows through all ops. (With more than one lane in a group, the lanes divide
    the columns of each product and meet after each op.)
 2. Units. The gradient of a kernel needs all rows. It is cut into units, blocks of the kernel that one thread
-   takes from gradient to optimizer step to packed copies while they are in its cache.
+   takes from gradient to optimizer step to the transposed copy while they are in its cache.
 
 No element's order of operations depends on who computes it, which makes results equal to the bit for any
 number of threads. Nothing is allocated inside; all memory comes with the `Workspace`.
@@ -40,12 +40,6 @@ cdef enum:
     # Rows of one piece of predict and evaluate; a constant, so that no result depends on the caller's batches.
     INFERENCE_ROWS = 128
     EVALUATION_ROWS = 1024
-    # Kernels up to this size are read in place by forward products, larger ones from a packed form, unless it
-    # would serve fewer rows than these: 128 rows in place run at 97 % of the packed rate with a kernel of
-    # 512 x 512, 93 % with 1024 x 1024, 80 % with 4096 x 4096, and packing that one costs as much as 25 to 50
-    # rows of it (float32, one core of a Zen 5).
-    IN_PLACE_BYTES = 2 << 20
-    IN_PLACE_ROWS = 512
     # Rows that a group takes through all ops at a time: their activations stay in its L2 cache.
     PIECE_ROWS = 256
     # Runners that a pool keeps for the next calls, and the memory one of them may hold on to meanwhile: larger
@@ -104,7 +98,7 @@ cdef class Program:
     cdef readonly list widths           # columns of each buffer
     cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
-    cdef readonly Py_ssize_t packed_size
+    cdef readonly Py_ssize_t transposed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row: the elements of all kernels
     cdef double kernel_bytes
     cdef dict forward_tuners            # by threads allowed and bits of the number of rows
@@ -158,7 +152,6 @@ cdef class Program:
         the loss leaves the outputs as they are where it could replace logits by probabilities."""
         cdef Op op
         cdef DenseOp dense
-        cdef Py_ssize_t packed = 0
         self.loss = loss
         self.has_python = self.has_python or not (loss is None or isinstance(loss, tuple))
         needs = [False] * len(self.widths)
@@ -173,13 +166,10 @@ cdef class Program:
                 continue
             dense = op
             self.work += <double>dense.n_in * dense.n_out
-            dense.wp_offset = dense.wt_offset = -1
-            if dense.n_in * dense.n_out * self.k.itemsize > IN_PLACE_BYTES:
-                dense.wp_offset = packed
-                packed += self.k.packed_size(dense.n_in, dense.n_out)
+            dense.wt_offset = -1
             if dense.wants_dx:
-                dense.wt_offset = packed
-                packed += self.k.packed_size(dense.n_out, dense.n_in)
+                dense.wt_offset = self.transposed_size
+                self.transposed_size += self.k.transposed_size(dense.n_in, dense.n_out)
             if training and FNN_LAST_FROM_OUTPUT < dense.activation <= FNN_LAST_ELEMENTWISE and needs[dense.target]:
                 dense.saved = len(self.widths)
                 self.widths.append(dense.n_out)
@@ -189,7 +179,6 @@ cdef class Program:
                 dense.join_below(below)
         self.kernel_bytes = self.work * self.k.itemsize
         self.effort = self.work + 16 * sum(self.widths)
-        self.packed_size = packed
         self.n_ops = len(self.ops)
         self.op_storage = np.array([id(o) for o in self.ops], dtype=np.uintp)
         self.op_array = <void**><size_t>self.op_storage.ctypes.data
@@ -268,12 +257,12 @@ cdef class Workspace:
         self.row_loss = <double*><size_t>row_loss.ctypes.data
         self.scratch_bytes = ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT
 
-    cdef int reserve_packed(self) except -1:
-        if self.run.packed == NULL:
-            packed = aligned_zeros(self.program.packed_size, self.program.dtype)
-            self.arrays.append(packed)
-            self.run.packed = <char*><size_t>packed.ctypes.data
-            self.nbytes += packed.nbytes
+    cdef int reserve_transposed(self) except -1:
+        if self.run.transposed == NULL:
+            transposed = aligned_zeros(self.program.transposed_size, self.program.dtype)
+            self.arrays.append(transposed)
+            self.run.transposed = <char*><size_t>transposed.ctypes.data
+            self.nbytes += transposed.nbytes
 
     cdef void reserve_scratch(self, int n_threads):
         if n_threads > self.scratch_threads:
@@ -762,7 +751,7 @@ cdef class Runner:
         cdef Py_ssize_t b, start
         set_share(&share, loop, self.teams, self.spins)
         if loop.first == 0:
-            self.pack(&share)
+            self.transpose(&share)
         for b in range(loop.first, loop.last):
             start = b * loop.batch
             if share.thread == 0:
@@ -787,11 +776,11 @@ cdef class Runner:
             if run.overflow:
                 break
 
-    cdef void pack(self, Share* share) noexcept nogil:
-        """Kernels into their packed forms: whatever was written to them since the last call counts."""
+    cdef void transpose(self, Share* share) noexcept nogil:
+        """Kernels into panels of W.T: whatever was written to them since the last call counts."""
         cdef int i
         for i in range(self.program.n_ops):
-            (<Op>self.program.op_array[i]).pack(&self.work.run, share)
+            (<Op>self.program.op_array[i]).transpose(&self.work.run, share)
         meet(share)
 
     cdef void begin_step(self, Py_ssize_t b) noexcept nogil:
@@ -820,7 +809,6 @@ cdef class Runner:
         cdef Py_ssize_t b, start
         cdef int stop
         set_share(&share, loop, self.teams, self.spins)
-        self.pack(&share)
         for b in range(loop.n_batches):
             start = b * loop.batch
             self.rows(&share, start, min(loop.batch, loop.n - start), False)
@@ -841,7 +829,6 @@ cdef class Runner:
         cdef int stop, last = (<Op>self.program.last).target, size = run.k.itemsize
         cdef int source = FNN_SRC_F32 if size == 4 else FNN_SRC_F64
         set_share(&share, loop, self.teams, self.spins)
-        self.pack(&share)
         # Threads that never meet may leave whenever they see the stop; the others agree on it.
         cdef bint together = self.program.has_python or share.n_lanes > 1
         for b in range(loop.n_batches):
@@ -914,7 +901,7 @@ cdef class Runner:
         cdef Team team
         cdef double begin
         self.set_loss(metrics)
-        self.work.reserve_packed()
+        self.work.reserve_transposed()
         loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.learning_rate = learning_rate
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
@@ -949,7 +936,7 @@ cdef class Runner:
         self.set_team(team)
         self.set_loss(())
         self.set_units(team.n_threads)
-        self.work.reserve_packed()
+        self.work.reserve_transposed()
         self.work.reserve_scratch(team.n_threads)
         run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
         try:
@@ -983,9 +970,6 @@ cdef class Runner:
         cdef double begin = 0.0 if team is alone.best else fnn_clock()
         self.set_team(team)
         run.training = run.backward = 0
-        run.in_place = n < IN_PLACE_ROWS
-        if not run.in_place:
-            self.work.reserve_packed()
         try:
             self.region(kind)
         finally:

@@ -142,7 +142,7 @@ typedef struct {
 typedef struct {
     const char *isa;
     int itemsize;
-    int nr;             /* columns of a packed panel */
+    int nr;             /* columns of a panel */
     int mr;             /* rows of the largest register tile */
 
     /* math.inc.c: out[i] = function(x[i]) */
@@ -155,21 +155,17 @@ typedef struct {
                                 const void *dy, fnn_size lddy, const void *saved, fnn_size ldsaved,
                                 void *dz, fnn_size lddz);
 
-    /* gemm.inc.c. The kernel W is (n_in, n_out). Its packed forms hold panels of nr columns:
-     *   wp: ceil(n_out / nr) panels of (n_in, nr)     for x @ W
-     *   wt: ceil(n_in / nr) panels of (n_out, nr)     for dz @ W.T
-     * with zeros past the last column. */
-    fnn_size (*packed_size)(fnn_size n_rows, fnn_size n_cols);
-    void (*pack)(fnn_size n_in, fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1,
-                 const void *w, void *wp, void *wt);
-    /* Columns [j0, j1) of y = activation(x @ W + bias); j0 a multiple of nr. The panel of columns [p nr, p nr +
-     * nr) of W begins at w + p * panel_step, its rows are ldw apart: (w, nr, n_out) for W itself, whose memory
-     * must then be readable nr elements past its end, and (wp, n_in * nr, nr) for its packed form. z, where not
-     * NULL, gets the input of the activation. */
+    /* gemm.inc.c. The kernel W is (n_in, n_out). wt is W.T in ceil(n_in / nr) panels of nr columns, each (n_out, nr),
+     * with zeros past the last column; it has transposed_size elements, and transpose copies the block [i0, i1) x
+     * [j0, j1) of W to its place there. */
+    fnn_size (*transposed_size)(fnn_size n_in, fnn_size n_out);
+    void (*transpose)(fnn_size n_out, fnn_size i0, fnn_size i1, fnn_size j0, fnn_size j1, const void *w, void *wt);
+    /* Columns [j0, j1) of y = activation(x @ W + bias); j0 a multiple of nr. Rows of W are ldw apart and read up to the
+     * next multiple of nr: its memory must be readable nr elements past its end. z, where not NULL, gets the input
+     * of the activation. */
     void (*dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1,
-                          const void *x, fnn_size ldx, const void *w, fnn_size panel_step, fnn_size ldw,
-                          const void *bias, int activation, double alpha, void *z, fnn_size ldz,
-                          void *y, fnn_size ldy);
+                          const void *x, fnn_size ldx, const void *w, fnn_size ldw, const void *bias,
+                          int activation, double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy);
     /* Columns [i0, i1) of dx = (dz @ W.T) * activation'(saved): the activation is that of the layer below. */
     void (*dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1,
                              const void *dz, fnn_size lddz, const void *wt,
