@@ -12,7 +12,7 @@ cdef class Tuner:
     cdef readonly Team best
     cdef public Team fixed              # takes all steps, if not None
     cdef readonly Py_ssize_t steps      # of the stretch that choose() has handed out
-    cdef int start                      # the level to look at first
+    cdef int start, lowest              # the level to look at first, the lowest to look at
     cdef Py_ssize_t trial_steps
     cdef object trials                  # the search that is under way, or None
     cdef Py_ssize_t tried               # steps of its trials

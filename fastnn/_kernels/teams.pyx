@@ -10,14 +10,15 @@ thread and 18 us on two.
 from libc.math cimport INFINITY
 
 
-# Multiply-adds of a trial, about 0.2 ms of one core; a trial is taken twice, and the better time counts.
+# Multiply-adds of a trial, about 0.2 ms of one core; how often a team gets one, the best of which counts.
 cdef double TRIAL_WORK = 2e7
+cdef int TURNS = 3
 # Multiply-adds a thread of a step: nobody gains from a second thread below the first number (0.2 us), and most do
 # above the second.
 cdef double LEAST_WORK = 2e4
 cdef double PLENTY_OF_WORK = 1e5
-# A step that takes longer than this (seconds) does not feel its meetings: fewer threads are not tried.
-cdef double LONG_STEP = 1e-3
+# With more multiply-adds a thread (1 ms) a step does not feel its meetings: fewer threads are not tried.
+cdef double MUCH_WORK = 1e8
 # Seconds of training to the next search, at least, and times the seconds that the last one lost: under 1 %.
 cdef double RETRY = 2.0
 cdef double PATIENCE = 100.0
@@ -58,8 +59,8 @@ cdef class Tuner:
     `kernel_bytes`, among teams of at most `most` threads. Steps `forward` only change no kernels, so that nothing
     is gained from dividing columns where there are rows.
 
-    A search begins with the number of threads that the work suggests and goes up, then down, as long as steps get
-    faster; then the best team takes the steps until the next search.
+    A search begins with the number of threads that the work suggests, the next larger and the next smaller one, and
+    goes on where steps get faster; then the best team takes the steps until the next search.
     """
 
     def __init__(self, int most, Py_ssize_t rows, double work, double kernel_bytes, bint forward=False):
@@ -68,29 +69,33 @@ cdef class Tuner:
         if forward:
             self.levels = [shapes(n, rows, False)[:1] for n in numbers]
         self.start = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * PLENTY_OF_WORK)
+        self.lowest = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * MUCH_WORK)
         self.trial_steps = <Py_ssize_t>max(1.0, TRIAL_WORK / max(1.0, work))
         self.best = self.levels[self.start][0]
 
     def search(self):
-        """Yields teams to be timed; leaves the fastest in `best`."""
-        cdef int level, step
-        found = {self.start: (yield from self.trial(self.start))}
-        for step in (1, -1):
-            level = self.start + step
-            while 0 <= level < len(self.levels) and (step == 1 or min(found.values()) < LONG_STEP):
-                found[level] = yield from self.trial(level)
-                if found[level] > min(found.values()):
-                    break
-                level += step
-        self.best = min([team for level in found for team in self.levels[level]], key=_seconds)
+        """Yields teams to be timed; leaves the fastest in `best`.
 
-    def trial(self, int level):
-        """The best seconds of a level."""
+        Teams take turns, and the first stretch does not count: after a rest caches and clocks are cold, and whoever
+        came first would lose.
+        """
         cdef Team team
-        for team in self.levels[level]:
-            team.seconds = INFINITY
-            yield team
-            yield team
+        top = len(self.levels) - 1
+        new = [level for level in (self.start, self.start + 1, self.start - 1) if self.lowest <= level <= top]
+        tried = []
+        yield self.best
+        while new:
+            teams = [team for level in new for team in self.levels[level]]
+            for team in teams:
+                team.seconds = INFINITY
+            for _ in range(TURNS):
+                yield from teams
+            tried += new
+            best = min(tried, key=self.level_seconds)
+            new = [level for level in (best + 1, best - 1) if self.lowest <= level <= top and level not in tried]
+        self.best = min(self.levels[best], key=_seconds)
+
+    def level_seconds(self, int level):
         return min([_seconds(team) for team in self.levels[level]])
 
     cpdef Team choose(self, Py_ssize_t left):
