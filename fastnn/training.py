@@ -166,7 +166,7 @@ class Trainer:
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
             Wins over `validation_split`.
         shuffle : bool, default True
-            Whether the samples take a new random order in each epoch.
+            Whether the samples take a new random order in each epoch (not where it is a single batch).
         class_weight : dict of int to float, optional
             Weight of each class in the loss; 1 for those not named.
         sample_weight : array-like (n,), optional

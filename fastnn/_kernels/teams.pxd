@@ -19,4 +19,5 @@ cdef class Tuner:
     cdef double busy                    # seconds in all steps so far
     cdef double last_search, next_search, expected
     cpdef Team choose(self, Py_ssize_t left)
+    cdef Team look(self, Py_ssize_t left)
     cpdef int note(self, Team team, double seconds) except -1

@@ -7,6 +7,7 @@ rows divided between two threads, 1.19 ms with columns divided and 2.4 ms on one
 thread and 18 us on two.
 """
 
+cimport cython
 from libc.math cimport INFINITY
 
 
@@ -105,6 +106,11 @@ cdef class Tuner:
             return self.fixed
         if len(self.levels) == 1 and len(self.levels[0]) == 1:
             return self.best
+        # Threads that predict with one model share what is known; a generator serves one at a time.
+        with cython.critical_section(self):
+            return self.look(left)
+
+    cdef Team look(self, Py_ssize_t left):
         if self.trials is None and self.busy >= self.next_search:
             self.trials, self.last_search, self.tried = self.search(), self.busy, 0
         if self.trials is not None:
@@ -113,6 +119,8 @@ cdef class Tuner:
                 self.steps = min(left, self.trial_steps)
                 return team
             self.trials, self.expected = None, self.best.seconds
+            if self.expected == INFINITY:   # every trial ended in an error
+                return self.best
             lost = self.busy - self.last_search - self.tried * self.expected
             self.next_search = self.busy + max(RETRY, PATIENCE * lost)
         self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - self.busy) / self.expected)
@@ -120,12 +128,13 @@ cdef class Tuner:
 
     cpdef int note(self, Team team, double seconds) except -1:
         """What choose() wants to know: how long `team` took for its `steps`."""
-        self.busy += seconds
-        if self.trials is not None:
-            team.seconds = min(team.seconds, seconds / self.steps)
-            self.tried += self.steps
-        elif seconds > SLOWER * self.expected * self.steps:
-            self.next_search = min(self.next_search, self.last_search + RETRY / 10)
+        with cython.critical_section(self):
+            self.busy += seconds
+            if self.trials is not None:
+                team.seconds = min(team.seconds, seconds / self.steps)
+                self.tried += self.steps
+            elif seconds > SLOWER * self.expected * self.steps:
+                self.next_search = min(self.next_search, self.last_search + RETRY / 10)
         return 0
 
 
