@@ -17,7 +17,7 @@ cdef class Tuner:
     cdef object trials                  # the search that is under way, or None
     cdef Py_ssize_t tried               # steps of its trials
     cdef double busy                    # seconds in all steps so far
-    cdef double last_search, next_search, expected
+    cdef double last_search, next_search, interval, expected
     cpdef Team choose(self, Py_ssize_t left)
     cdef Team look(self, Py_ssize_t left)
     cpdef int note(self, Team team, double seconds) except -1

@@ -20,10 +20,13 @@ cdef double LEAST_WORK = 2e4
 cdef double PLENTY_OF_WORK = 1e5
 # With more multiply-adds a thread (1 ms) a step does not feel its meetings: fewer threads are not tried.
 cdef double MUCH_WORK = 1e8
-# Seconds of training to the next search, at least, and times the seconds that the last one lost: under 1 %.
-cdef double RETRY = 2.0
+# Seconds of training to the next search: the first number after a search that changed the team (the first one of a
+# process is often wrong: everything is cold), twice as long after each that did not, up to the second one; and at
+# least this many times the seconds that the last search lost, which keeps searches under 1 %.
+cdef double SOON = 0.05
+cdef double LATE = 1.0
 cdef double PATIENCE = 100.0
-# A chosen team that has become this much slower than it was found is looked at sooner, after RETRY / 10.
+# A chosen team that has become this much slower than it was found is looked at as soon as if it had just been found.
 cdef double SLOWER = 1.5
 # Kernels of more bytes stay where they are: activations move between the cores instead.
 cdef double MOVABLE = 1 << 20
@@ -73,6 +76,7 @@ cdef class Tuner:
         self.lowest = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * MUCH_WORK)
         self.trial_steps = <Py_ssize_t>max(1.0, TRIAL_WORK / max(1.0, work))
         self.best = self.levels[self.start][0]
+        self.interval = SOON / 2
 
     def search(self):
         """Yields teams to be timed; leaves the fastest in `best`.
@@ -80,7 +84,7 @@ cdef class Tuner:
         Teams take turns, and the first stretch does not count: after a rest caches and clocks are cold, and whoever
         came first would lose.
         """
-        cdef Team team
+        cdef Team team, before = self.best
         top = len(self.levels) - 1
         new = [level for level in (self.start, self.start + 1, self.start - 1) if self.lowest <= level <= top]
         tried = []
@@ -95,6 +99,7 @@ cdef class Tuner:
             best = min(tried, key=self.level_seconds)
             new = [level for level in (best + 1, best - 1) if self.lowest <= level <= top and level not in tried]
         self.best = min(self.levels[best], key=_seconds)
+        self.interval = min(LATE, 2 * self.interval) if self.best is before else SOON
 
     def level_seconds(self, int level):
         return min([_seconds(team) for team in self.levels[level]])
@@ -122,7 +127,7 @@ cdef class Tuner:
             if self.expected == INFINITY:   # every trial ended in an error
                 return self.best
             lost = self.busy - self.last_search - self.tried * self.expected
-            self.next_search = self.busy + max(RETRY, PATIENCE * lost)
+            self.next_search = self.busy + max(self.interval, PATIENCE * lost)
         self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - self.busy) / self.expected)
         return self.best
 
@@ -134,7 +139,7 @@ cdef class Tuner:
                 team.seconds = min(team.seconds, seconds / self.steps)
                 self.tried += self.steps
             elif seconds > SLOWER * self.expected * self.steps:
-                self.next_search = min(self.next_search, self.last_search + RETRY / 10)
+                self.next_search = min(self.next_search, self.last_search + SOON)
         return 0
 
 
