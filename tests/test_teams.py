@@ -65,6 +65,16 @@ def test_a_team_that_became_slow_is_looked_at_again():
     assert tuner.best.n_threads == 1
 
 
+def test_stalls_that_trials_do_not_see_count():
+    """Two threads beside a busy core: most steps are fast, one in fifty waits for a time slice."""
+    tuner, taken = Tuner(2, 64, 1e6, 1e4), {1: 0, 2: 0}
+    for i in range(30_000):
+        team = tuner.choose(1)
+        tuner.note(team, 1e-4 / team.n_threads + (4e-3 if team.n_threads == 2 and i % 50 == 0 else 0))
+        taken[team.n_threads] += 1
+    assert taken[1] > 2 * taken[2]
+
+
 def test_tiny_steps_stay_on_one_thread():
     tuner = Tuner(8, 4, 1e3, 100)
     assert grids(run(tuner, lambda team: 1e-6)) == [(1, 1)] * 100

@@ -4,7 +4,9 @@ cdef double LEAST_WORK
 cdef class Team:
     # Threads in a grid: groups divide the rows of a batch, the lanes of a group the columns of each product.
     cdef readonly int n_threads, n_groups, n_lanes
-    cdef readonly double seconds        # a step, the least of the last trial
+    cdef readonly double seconds        # a step, the median of the last trials
+    cdef list times                     # theirs
+    cdef double handicap                # what seconds are multiplied by in a comparison
 
 
 cdef class Tuner:
@@ -18,6 +20,9 @@ cdef class Tuner:
     cdef Py_ssize_t tried               # steps of its trials
     cdef double busy                    # seconds in all steps so far
     cdef double last_search, next_search, interval, expected
+    cdef double settled_seconds         # of the best team since the last search
+    cdef Py_ssize_t settled_steps
     cpdef Team choose(self, Py_ssize_t left)
     cdef Team look(self, Py_ssize_t left)
+    cdef remember(self)
     cpdef int note(self, Team team, double seconds) except -1

@@ -8,10 +8,10 @@ thread and 18 us on two.
 """
 
 cimport cython
-from libc.math cimport INFINITY
+from libc.math cimport INFINITY, pow
 
 
-# Multiply-adds of a trial, about 0.2 ms of one core; how often a team gets one, the best of which counts.
+# Multiply-adds of a trial, about 0.2 ms of one core; how often a team gets one, the median of which counts.
 cdef double TRIAL_WORK = 2e7
 cdef int TURNS = 3
 # Multiply-adds a thread of a step: nobody gains from a second thread below the first number (0.2 us), and most do
@@ -28,6 +28,8 @@ cdef double LATE = 1.0
 cdef double PATIENCE = 100.0
 # A chosen team that has become this much slower than it was found is looked at as soon as if it had just been found.
 cdef double SLOWER = 1.5
+# The power that a handicap is taken to from search to search.
+cdef double FORGETTING = 0.9
 # Kernels of more bytes stay where they are: activations move between the cores instead.
 cdef double MOVABLE = 1 << 20
 # Rows that a group needs to fill its tiles.
@@ -39,7 +41,7 @@ cdef class Team:
 
     def __init__(self, int n_groups, int n_lanes):
         self.n_groups, self.n_lanes, self.n_threads = n_groups, n_lanes, n_groups * n_lanes
-        self.seconds = INFINITY
+        self.times, self.seconds, self.handicap = [], INFINITY, 1.0
 
     def __repr__(self):
         return f"Team({self.n_groups}, {self.n_lanes})"
@@ -92,7 +94,7 @@ cdef class Tuner:
         while new:
             teams = [team for level in new for team in self.levels[level]]
             for team in teams:
-                team.seconds = INFINITY
+                team.times, team.seconds = [], INFINITY
             for _ in range(TURNS):
                 yield from teams
             tried += new
@@ -117,6 +119,7 @@ cdef class Tuner:
 
     cdef Team look(self, Py_ssize_t left):
         if self.trials is None and self.busy >= self.next_search:
+            self.remember()
             self.trials, self.last_search, self.tried = self.search(), self.busy, 0
         if self.trials is not None:
             team = next(self.trials, None)
@@ -131,17 +134,35 @@ cdef class Tuner:
         self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - self.busy) / self.expected)
         return self.best
 
+    cdef remember(self):
+        """Teams of as many threads as were slower in practice than in their trials (beside busy cores a few steps
+        take a time slice each) have that held against them, and less so from search to search."""
+        cdef Team team
+        cdef double slower = 1.0
+        if self.settled_steps:
+            slower = max(1.0, self.settled_seconds / (self.settled_steps * self.expected))
+        for level in self.levels:
+            for team in level:
+                team.handicap = pow(team.handicap, FORGETTING)
+                if team.n_threads >= self.best.n_threads:
+                    team.handicap = max(team.handicap, slower)
+        self.settled_seconds, self.settled_steps = 0.0, 0
+
     cpdef int note(self, Team team, double seconds) except -1:
         """What choose() wants to know: how long `team` took for its `steps`."""
         with cython.critical_section(self):
             self.busy += seconds
             if self.trials is not None:
-                team.seconds = min(team.seconds, seconds / self.steps)
+                team.times.append(seconds / self.steps)
+                team.seconds = sorted(team.times)[len(team.times) // 2]
                 self.tried += self.steps
-            elif seconds > SLOWER * self.expected * self.steps:
+                return 0
+            self.settled_seconds += seconds
+            self.settled_steps += self.steps
+            if seconds > SLOWER * self.expected * self.steps:
                 self.next_search = min(self.next_search, self.last_search + SOON)
         return 0
 
 
 def _seconds(Team team):
-    return team.seconds
+    return team.seconds * team.handicap
