@@ -274,8 +274,9 @@ class Sequential(Trainer):
         key = [layer._trainable for layer in self._layers]
         found = self._training
         if found is None or found[0] != key:
-            found = self._training = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
+            found = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
             self._workspaces.clear()
+            self._training = found
         return found[1]
 
     def _gradient_block(self) -> Array:

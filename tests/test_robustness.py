@@ -672,6 +672,17 @@ def test_the_floating_point_mode_is_left_alone(x, y, threads):
         assert pool.submit(subnormals_live).result()
 
 
+def test_subnormal_numbers_in_data_keep_their_values():
+    half = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    half = half[np.isfinite(half)][:, None]
+    for dtype in ("float32", "float64"):
+        model = fnn.Sequential([layers.Dense(1, use_bias=False)], seed=0, dtype=dtype)
+        model.build((1,))
+        model.layers[0].kernel[...] = 1
+        assert np.array_equal(model.predict(half), half.astype(dtype))
+    assert model.predict(np.array([[1e-40]], np.float32)) == np.float64(np.float32(1e-40))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_moments_of_dead_units_do_not_decay_into_subnormals(dtype):
     """They made steps of 4-64-64-2 a tenth slower."""

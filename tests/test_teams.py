@@ -19,7 +19,7 @@ def run(tuner, seconds, stretches=100, left=10**6):
     for _ in range(stretches):
         team = tuner.choose(left)
         assert 1 <= tuner.steps <= left
-        tuner.note(team, tuner.steps * seconds(team))
+        tuner.note(team, tuner.steps, tuner.steps * seconds(team))
         taken.append(team)
     return taken
 
@@ -70,7 +70,7 @@ def test_stalls_that_trials_do_not_see_count():
     tuner, taken = Tuner(2, 64, 1e6, 1e4), {1: 0, 2: 0}
     for i in range(30_000):
         team = tuner.choose(1)
-        tuner.note(team, 1e-4 / team.n_threads + (4e-3 if team.n_threads == 2 and i % 50 == 0 else 0))
+        tuner.note(team, 1, 1e-4 / team.n_threads + (4e-3 if team.n_threads == 2 and i % 50 == 0 else 0))
         taken[team.n_threads] += 1
     assert taken[1] > 2 * taken[2]
 

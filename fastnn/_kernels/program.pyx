@@ -920,7 +920,8 @@ cdef class Runner:
                 self.work.reserve_scratch(team.n_threads)
                 begin = fnn_clock()
                 self.region(TRAIN)
-                tuner.note(team, fnn_clock() - begin)
+                if loop.batches_done > loop.first:      # an error in the first step says nothing of the team
+                    tuner.note(team, loop.batches_done - loop.first, fnn_clock() - begin)
         finally:
             optimizer.step = run.step
             self.forget()
@@ -975,7 +976,7 @@ cdef class Runner:
         finally:
             self.forget()
         if team is not alone.best:
-            tuner.note(team, (fnn_clock() - begin) / n)
+            tuner.note(team, n, fnn_clock() - begin)
         return 0
 
 

@@ -16,7 +16,8 @@ cdef class Tuner:
     cdef readonly Py_ssize_t steps      # of the stretch that choose() has handed out
     cdef int start, lowest              # the level to look at first, the lowest to look at
     cdef Py_ssize_t trial_steps
-    cdef object trials                  # the search that is under way, or None
+    cdef list pending                   # teams whose trials the search under way still wants, or None
+    cdef list searched                  # its levels
     cdef Py_ssize_t tried               # steps of its trials
     cdef double busy                    # seconds in all steps so far
     cdef double last_search, next_search, interval, expected
@@ -25,4 +26,5 @@ cdef class Tuner:
     cpdef Team choose(self, Py_ssize_t left)
     cdef Team look(self, Py_ssize_t left)
     cdef remember(self)
-    cpdef int note(self, Team team, double seconds) except -1
+    cdef extend(self)
+    cpdef int note(self, Team team, Py_ssize_t steps, double seconds) except -1

@@ -78,33 +78,7 @@ cdef class Tuner:
         self.lowest = max(i for i, n in enumerate(numbers) if n == 1 or work >= n * MUCH_WORK)
         self.trial_steps = <Py_ssize_t>max(1.0, TRIAL_WORK / max(1.0, work))
         self.best = self.levels[self.start][0]
-        self.interval = SOON / 2
-
-    def search(self):
-        """Yields teams to be timed; leaves the fastest in `best`.
-
-        Teams take turns, and the first stretch does not count: after a rest caches and clocks are cold, and whoever
-        came first would lose.
-        """
-        cdef Team team, before = self.best
-        top = len(self.levels) - 1
-        new = [level for level in (self.start, self.start + 1, self.start - 1) if self.lowest <= level <= top]
-        tried = []
-        yield self.best
-        while new:
-            teams = [team for level in new for team in self.levels[level]]
-            for team in teams:
-                team.times, team.seconds = [], INFINITY
-            for _ in range(TURNS):
-                yield from teams
-            tried += new
-            best = min(tried, key=self.level_seconds)
-            new = [level for level in (best + 1, best - 1) if self.lowest <= level <= top and level not in tried]
-        self.best = min(self.levels[best], key=_seconds)
-        self.interval = min(LATE, 2 * self.interval) if self.best is before else SOON
-
-    def level_seconds(self, int level):
-        return min([_seconds(team) for team in self.levels[level]])
+        self.interval, self.expected = SOON / 2, INFINITY
 
     cpdef Team choose(self, Py_ssize_t left):
         """The team for the next of `left` steps, of which it should take `steps`."""
@@ -113,26 +87,46 @@ cdef class Tuner:
             return self.fixed
         if len(self.levels) == 1 and len(self.levels[0]) == 1:
             return self.best
-        # Threads that predict with one model share what is known; a generator serves one at a time.
+        # Threads that predict with one model share what is known.
         with cython.critical_section(self):
             return self.look(left)
 
     cdef Team look(self, Py_ssize_t left):
-        if self.trials is None and self.busy >= self.next_search:
+        if self.pending is None and self.busy >= self.next_search:
+            # The first stretch does not count: after a rest caches and clocks are cold, and who came first would lose.
             self.remember()
-            self.trials, self.last_search, self.tried = self.search(), self.busy, 0
-        if self.trials is not None:
-            team = next(self.trials, None)
-            if team is not None:
-                self.steps = min(left, self.trial_steps)
-                return team
-            self.trials, self.expected = None, self.best.seconds
-            if self.expected == INFINITY:   # every trial ended in an error
-                return self.best
-            lost = self.busy - self.last_search - self.tried * self.expected
-            self.next_search = self.busy + max(self.interval, PATIENCE * lost)
-        self.steps = <Py_ssize_t>min(<double>left, 1 + (self.next_search - self.busy) / self.expected)
+            self.pending, self.searched, self.last_search, self.tried = [self.best], [], self.busy, 0
+        elif self.pending is not None and not self.pending:
+            self.extend()
+        if self.pending:
+            self.steps = min(left, self.trial_steps)
+            return self.pending.pop()
+        self.steps = <Py_ssize_t>min(<double>left, 1 + max(0.0, self.next_search - self.busy) / self.expected)
         return self.best
+
+    cdef extend(self):
+        """The search goes on with the neighbours of the best level so far, whose teams take turns, or ends."""
+        cdef Team team
+        top = len(self.levels) - 1
+        best = min(self.searched, key=self.level_seconds) if self.searched else self.start
+        near = (best, best + 1, best - 1)
+        new = [level for level in near if self.lowest <= level <= top and level not in self.searched]
+        teams = [team for level in new for team in self.levels[level]]
+        for team in teams:
+            team.times, team.seconds = [], INFINITY
+        self.searched = self.searched + new
+        if new:
+            self.pending = teams * TURNS
+            return
+        before, self.pending = self.best, None
+        self.best = min(self.levels[best], key=_seconds)
+        self.interval = min(LATE, 2 * self.interval) if self.best is before else SOON
+        self.expected = self.best.seconds
+        lost = self.busy - self.last_search - self.tried * self.expected
+        self.next_search = self.busy + max(self.interval, PATIENCE * lost if self.expected < INFINITY else 0.0)
+
+    def level_seconds(self, int level):
+        return min([_seconds(team) for team in self.levels[level]])
 
     cdef remember(self):
         """Teams of as many threads as were slower in practice than in their trials (beside busy cores a few steps
@@ -148,18 +142,18 @@ cdef class Tuner:
                     team.handicap = max(team.handicap, slower)
         self.settled_seconds, self.settled_steps = 0.0, 0
 
-    cpdef int note(self, Team team, double seconds) except -1:
-        """What choose() wants to know: how long `team` took for its `steps`."""
+    cpdef int note(self, Team team, Py_ssize_t steps, double seconds) except -1:
+        """What choose() wants to know: how long `team` took for `steps`."""
         with cython.critical_section(self):
             self.busy += seconds
-            if self.trials is not None:
-                team.times.append(seconds / self.steps)
+            if self.pending is not None:
+                team.times.append(seconds / steps)
                 team.seconds = sorted(team.times)[len(team.times) // 2]
-                self.tried += self.steps
+                self.tried += steps
                 return 0
             self.settled_seconds += seconds
-            self.settled_steps += self.steps
-            if seconds > SLOWER * self.expected * self.steps:
+            self.settled_steps += steps
+            if seconds > SLOWER * self.expected * steps:
                 self.next_search = min(self.next_search, self.last_search + SOON)
         return 0
 

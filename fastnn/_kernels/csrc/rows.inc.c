@@ -1,12 +1,13 @@
 /* Rows on their way into and through the program: gathering with conversion, scaling, dropout. */
 
-/* IEEE half to float: the exponent is rebased by a multiplication, which also normalises subnormals. */
+/* IEEE half to float. Subnormal halves, below 2^-14, are multiples of 2^-24; no float here is subnormal, since the loops
+ * flush those. */
 INLINE float FN(from_half)(uint16_t h)
 {
-    const uint32_t magnitude = (uint32_t)(h & 0x7fff) << 13, sign = (uint32_t)(h & 0x8000) << 16;
-    union { uint32_t u; float f; } value = {magnitude}, out;
-    out.f = value.f * 0x1p112f;
-    if (magnitude >= 0x0f800000) out.u = magnitude | 0x7f800000; /* infinity or NaN */
+    const uint32_t magnitude = h & 0x7fff, sign = (uint32_t)(h & 0x8000) << 16;
+    union { uint32_t u; float f; } out;
+    if (magnitude < 0x400) out.f = (float)(int32_t)magnitude * 0x1p-24f;
+    else out.u = (magnitude << 13) + (magnitude < 0x7c00 ? 112u << 23 : 224u << 23); /* infinity or NaN: 255 */
     out.u |= sign;
     return out.f;
 }

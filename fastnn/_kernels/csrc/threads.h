@@ -115,14 +115,15 @@ int fnn_cpu(void);
 /* Moves the thread to a CPU that none of cpus[0 .. n) names, if it may run on such a one. */
 void fnn_leave_cpus(const int *cpus, int n);
 
-/* Subnormal numbers as zeros, for this thread, until fnn_restore_subnormals(what this returned). The moments of units
- * that get no gradient decay into them, and processors take up to a hundred cycles for one. */
+/* Results that would be subnormal become zeros, for this thread, until fnn_restore_subnormals(what this returned).
+ * The moments of units that get no gradient decay into them, and processors take up to a hundred cycles for one.
+ * Subnormal numbers in data keep their values (but on ARM, whose mode knows no difference). */
 static inline uint64_t fnn_flush_subnormals(void)
 {
     uint64_t mode = 0;
 #if defined(__SSE2__)
     mode = _mm_getcsr();
-    _mm_setcsr((unsigned)mode | 0x8040); /* flush to zero, denormals are zeros */
+    _mm_setcsr((unsigned)mode | 0x8000); /* flush to zero */
 #elif defined(__aarch64__)
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     __asm__ volatile("msr fpcr, %0" : : "r"(mode | (UINT64_C(1) << 24)));
