@@ -4,8 +4,8 @@ python bench/kernel_grid.py [--shapes 128x784x512 ...] [--dtype float32] [--thre
                              [--json FILE] [--write FILE]
 
 Input gradients have W transposed beforehand, as the engine keeps it; biases, relu and column sums are fastnn's alone.
-For each shape all calls and the multiply-adds of `peak.py` take turns; figures are those of the best round. A call from Python
-takes about as long as a small product: what a product of 1 x 1 x 1 takes is taken off.
+For each shape all calls and the multiply-adds of `peak.py` take turns; figures are those of the best round. A call
+from Python takes about as long as a small product: what a product of 1 x 1 x 1 takes is taken off.
 """
 
 from __future__ import annotations

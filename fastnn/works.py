@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._kernels.teams import counts as thread_counts
 from fastnn.callbacks import Callback
 from fastnn.layers import Dense
 from fastnn.model import Sequential
@@ -156,11 +157,6 @@ def numpy_seconds(work: Work, most: int = 1, seconds: float = 1.0) -> float:
         with blas_threads(n):
             best = min(best, _best(lambda: mlp.train_epoch(x, y, work.batch, rng), seconds))
     return best / work.steps
-
-
-def thread_counts(most: int) -> list[int]:
-    """Powers of two below `most`, and `most`."""
-    return [*(1 << i for i in range((most - 1).bit_length())), most]
 
 
 def threads_can_be_set() -> bool:
