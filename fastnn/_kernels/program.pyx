@@ -23,15 +23,14 @@ from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
 from fastnn._kernels.threads cimport (
-    fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived, fnn_pause,
-    fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
+    cores, fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived,
+    fnn_pause, fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
 )
 
 import numpy as np
 
 from fastnn._kernels.dispatch import DTYPES, LOSSES, METRICS, OPTIMIZERS
 from fastnn._kernels.ops import errors
-from fastnn._kernels.threads import default_num_threads
 
 
 cdef enum:
@@ -83,7 +82,6 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
     return raw[start:start + n * itemsize].view(dtype)
 
 
-cdef int CORES = default_num_threads()
 cdef object empty = np.empty
 
 
@@ -390,7 +388,7 @@ cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noe
     share.spins = spins
     share.everyone = loop.everyone
     share.team = &teams[share.group]
-    if 1 < share.n_threads <= CORES:
+    if 1 < share.n_threads <= cores:
         spread_threads(share.thread, share.n_threads, loop.cpus, loop.everyone)
 
 
@@ -457,7 +455,7 @@ cdef class Runner:
         self.reserve_barriers(n_threads)
         loop.everyone = &self.teams[n_threads]
         loop.cpus = <int*>&self.teams[n_threads + 1]
-        self.spins = 300 if n_threads <= CORES else 10
+        self.spins = 300 if n_threads <= cores else 10
         loop.piece = loop.batch
         if not self.program.has_python:
             loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,

@@ -15,5 +15,7 @@ cdef extern from "threads.h" nogil:
 
 cdef void spread_threads(int thread, int n_threads, int* cpus, fnn_barrier* everyone) noexcept nogil
 
+cdef int cores                          # default_num_threads() at import
+
 cdef int team_size(int n_threads) noexcept nogil
 cdef int ready_team(int n_threads) noexcept nogil

@@ -143,14 +143,8 @@ INLINE void FN(backward_rows)(const int kind, double alpha, fnn_size rows, fnn_s
         }
 }
 
-static const T FN(lane)[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-
-/* v_loadp with -infinity, which neither a maximum nor a sum of exponentials sees, in place of zeros */
-INLINE V FN(load_logits)(const T *z, fnn_size n)
-{
-    if (n >= VL) return v_load(z);
-    return v_sel(v_lt(v_load(FN(lane)), v_set1((T)n)), v_loadn(z, n), v_set1(-INFINITY));
-}
+/* Filled with what neither a maximum nor a sum of exponentials sees */
+INLINE V FN(load_logits)(const T *z, fnn_size n) { return FN(load_filled)(z, n, -(T)INFINITY); }
 
 /* The same for rows of few columns (columns.inc.c) */
 static void FN(narrow_softmax_rows)(int kind, fnn_size rows, fnn_size cols, const T *z, fnn_size ldz,

@@ -16,20 +16,12 @@ INLINE double FN(sum_wide)(FN(dvec) a)
     return s;
 }
 
-static const T FN(lane_index)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-
-/* The first n elements of a row, the lanes after them filled. */
-INLINE V FN(load_filled)(const T *p, fnn_size n, T fill)
-{
-    if (n >= VL) return v_load(p);
-    return v_sel(v_lt(v_load(FN(lane_index)), v_set1((T)n)), v_loadn(p, n), v_set1(fill));
-}
-INLINE M FN(first_lanes)(fnn_size n) { return v_lt(v_load(FN(lane_index)), v_set1((T)(n < VL ? n : VL))); }
+INLINE M FN(first_lanes)(fnn_size n) { return v_lt(v_load(FN(lane)), v_set1((T)(n < VL ? n : VL))); }
 
 INLINE T FN(row_peak)(const T *x, fnn_size cols)
 {
     V top = v_set1(-(T)INFINITY);
-    for (fnn_size j = 0; j < cols; j += VL) top = v_max(top, FN(load_filled)(x + j, cols - j, -(T)INFINITY));
+    for (fnn_size j = 0; j < cols; j += VL) top = v_max(top, FN(load_logits)(x + j, cols - j));
     return v_hmax(top);
 }
 INLINE double FN(row_sum)(const T *x, fnn_size cols)

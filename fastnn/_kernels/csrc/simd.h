@@ -342,3 +342,11 @@ INLINE void FN(v_turn_back)(V *rows)
     }
 }
 #undef LANES
+
+static const T FN(lane)[16] __attribute__((unused)) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+/* The first n elements of a row, the lanes after them filled. */
+INLINE V FN(load_filled)(const T *p, fnn_size n, T fill)
+{
+    if (n >= VL) return v_load(p);
+    return v_sel(v_lt(v_load(FN(lane)), v_set1((T)n)), v_loadn(p, n), v_set1(fill));
+}
