@@ -186,9 +186,9 @@ class Sequential(Trainer):
         step = ALIGNMENT // np.dtype(self.dtype).itemsize
         for layer in self.layers:
             specs = layer.parameters(shape)
-            for name, (size, initializer) in specs.items():
-                plan.append((layer, name, size, initializer, offset))
-                offset += -(-math.prod(size) // step) * step
+            for name, spec in specs.items():
+                plan.append((layer, name, spec.shape, spec.initializer, offset))
+                offset += -(-math.prod(spec.shape) // step) * step
             shape = tuple(layer.compute_output_shape(shape))
         check_size(f"a model of {len(plan)} parameter arrays", offset)
         flat = engine.aligned_zeros(offset, self.dtype)

@@ -198,8 +198,8 @@ def _places(model: Sequential, shape: tuple[int, ...]) -> dict[str, tuple[Layer,
     """The tensors that the configuration calls for: whose they are, and their shapes."""
     places = {}
     for layer in model.layers:
-        for weight, (size, _) in layer.parameters(shape).items():
-            places[f"layers.{layer.name}.{weight}"] = layer, weight, tuple(size)
+        for weight, spec in layer.parameters(shape).items():
+            places[f"layers.{layer.name}.{weight}"] = layer, weight, tuple(spec.shape)
         shape = tuple(layer.compute_output_shape(shape))
     return places
 

@@ -372,13 +372,17 @@ class Trainer:
         """Loss and metrics on one batch; the same as `evaluate`."""
         return self.evaluate(x, y, sample_weight=sample_weight, return_dict=return_dict)
 
-    def gradients(self, x: Any, y: Any, sample_weight: Any = None, *, n_threads: int | None = None) -> list[Array]:
-        """Gradient of the mean loss of all samples with respect to each parameter, without dropout.
+    def gradients(self, x: Any, y: Any, sample_weight: Any = None, training: bool = False, *,
+                  n_threads: int | None = None) -> list[Array]:
+        """Gradient of the mean loss of all samples with respect to each parameter.
 
         Parameters
         ----------
         x, y, sample_weight
             As for `fit`.
+        training : bool, default False
+            Whether layers act as in the first step of a training with all samples in one batch: with its dropout
+            masks and the statistics of the batch.
         n_threads : int, optional
 
         Returns
@@ -399,7 +403,7 @@ class Trainer:
             runner = self._workspace("gradients", data.n)
             block = self._gradient_block()
             block.fill(0)
-            _, nonfinite = runner.gradients(data, self.seed, threads)
+            _, nonfinite = runner.gradients(data, self.seed, threads, bool(training))
             if nonfinite:
                 raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
             for layer in self.layers:

@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from fastnn._kernels.core cimport fnn_kernels, fnn_update
-from fastnn._kernels.threads cimport fnn_barrier, fnn_flush_subnormals, fnn_restore_subnormals
+from fastnn._kernels.threads cimport fnn_barrier, fnn_barrier_wait, fnn_flush_subnormals, fnn_restore_subnormals
 
 
 # A unit is at most this much of a kernel. Its gradient (64 KiB in float32) comes from the L2 cache at worst when
@@ -24,6 +24,14 @@ cdef struct Share:
     Py_ssize_t row0, row1       # of the group
     fnn_barrier* everyone       # n_threads wait there
     fnn_barrier* team           # the n_lanes threads of the group wait there
+    char* scratch               # of the thread; ops say how much they need, NULL if none does in this call
+
+
+cdef struct Tensor:
+    # A parameter array, as (rows, cols) without gaps; a vector is one row.
+    Py_ssize_t offset           # elements into the flat blocks
+    Py_ssize_t rows, cols
+    int group                   # the update[] of a Run that it takes
 
 
 cdef struct Run:
@@ -35,6 +43,8 @@ cdef struct Run:
     char* param                 # the flat blocks: parameters, gradients, optimizer slots
     char* grad
     char* slot[3]
+    const Tensor* tensors       # of the program
+    char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
     int optimizer
@@ -46,7 +56,7 @@ cdef struct Run:
     uint64_t fp_mode            # of the first thread, which calls Python, before it began to flush subnormals
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
-    fnn_update update           # decay and scalars of this step
+    fnn_update* update          # decay and scalars of this step, for each group of tensors
 
 
 cdef enum UnitMode:
@@ -82,14 +92,27 @@ cdef inline void lane_panels(Share* share, Py_ssize_t cols, int nr, Py_ssize_t* 
     c1[0] = min(cols, panels * (share.lane + 1) // share.n_lanes * nr)
 
 
+cdef inline void meet(Share* share) noexcept nogil:
+    fnn_barrier_wait(share.everyone, share.thread, share.n_threads, share.spins)
+
+
+cdef inline void meet_team(Share* share) noexcept nogil:
+    fnn_barrier_wait(share.team, share.lane, share.n_lanes, share.spins)
+
+
 cdef class Op:
     cdef readonly int source, target            # buffers
     cdef readonly Py_ssize_t n_in, n_out
     cdef readonly bint trainable
+    cdef int place                              # among the program's ops
     cdef bint whole_batch                       # one thread runs it for all rows, the others wait
+    cdef bint meets                             # while training, all threads meet inside it, with whole batches
     cdef bint wants_dx                          # something below the source is trained
+    cdef bint always_backward                   # backward makes gradients of parameters, wanted without dx too
     cdef bint has_local_gradient                # local_gradient has work to do before backward
 
+    cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil
+    cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil
     cdef void forward(self, Run* run, Share* share) noexcept nogil
     cdef void local_gradient(self, Run* run, Share* share) noexcept nogil
     cdef void backward(self, Run* run, Share* share) noexcept nogil
@@ -101,7 +124,8 @@ cdef class Op:
 cdef class DenseOp(Op):
     cdef int activation
     cdef double alpha
-    cdef Py_ssize_t kernel_offset, bias_offset      # elements; bias_offset -1: none
+    cdef int kernel, bias                           # tensors; bias -1: none
+    cdef Py_ssize_t kernel_offset, bias_offset      # theirs
     cdef Py_ssize_t wt_offset                       # elements into run.transposed, or -1: no dx is wanted
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
@@ -129,8 +153,9 @@ cdef class AffineOp(Op):
 
 
 cdef class PythonOp(Op):
-    cdef object layer
-    cdef Py_ssize_t offset, size
+    cdef object layer, places
+    cdef const int* tensors                         # in places
+    cdef Py_ssize_t n_tensors
 
 
 cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols)

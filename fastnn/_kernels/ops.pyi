@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -29,7 +30,9 @@ class DenseOp(Op):
         n_out: int,
         activation: int,
         alpha: float,
+        kernel: int,
         kernel_offset: int,
+        bias: int,
         bias_offset: int,
         trainable: bool,
     ) -> None: ...
@@ -58,7 +61,6 @@ class PythonOp(Op):
         n_in: int,
         n_out: int,
         layer: Any,
-        offset: int,
-        size: int,
+        tensors: Sequence[int],
         trainable: bool,
     ) -> None: ...

@@ -3,27 +3,9 @@
 from libc.string cimport memset
 
 from fastnn._kernels.core cimport *
+from fastnn._kernels.updates cimport step_block
 
 import numpy as np
-
-
-cdef inline void step_block(Run* run, Py_ssize_t offset, Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t ld,
-                            const char* grad, Py_ssize_t ldgrad) noexcept nogil:
-    """The optimizer on a (rows, cols) block of parameters that starts `offset` elements into the flat block."""
-    cdef fnn_update update = run.update
-    cdef int i
-    if cols == ld and ldgrad == ld:
-        cols *= rows
-        rows = 1
-    update.rows, update.cols, update.ldparam, update.ldgrad = rows, cols, ld, ldgrad
-    update.param = run.param + offset * run.k.itemsize
-    update.grad = grad
-    for i in range(3):
-        update.slot[i] = run.slot[i] + offset * run.k.itemsize if run.slot[i] != NULL else NULL
-    run.k.update(run.optimizer, &update)
-    # They are in the L1 cache still.
-    if not run.k.all_finite(update.rows, update.cols, update.param, update.ldparam):
-        run.overflow = 1
 
 
 cdef class Op:
@@ -37,6 +19,14 @@ cdef class Op:
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, bint trainable=False):
         self.source, self.target, self.n_in, self.n_out = source, target, n_in, n_out
         self.trainable = trainable
+
+    cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
+        """Bytes that the op keeps, for batches of at most max_rows, at ``run.state[self.place]``; zeros at first."""
+        return 0
+
+    cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
+        """Bytes that each thread has for it at ``share.scratch``, in all stages and with whatever in them."""
+        return 0
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
         pass
@@ -61,12 +51,13 @@ cdef class Op:
 
 
 cdef class DenseOp(Op):
-    """y = activation(x @ W + b), W (n_in, n_out) at `kernel_offset` and b at `bias_offset` of the flat block."""
+    """y = activation(x @ W + b), W (n_in, n_out) and b the tensors `kernel` and `bias`, at these offsets."""
 
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, int activation, double alpha,
-                 Py_ssize_t kernel_offset, Py_ssize_t bias_offset, bint trainable):
+                 int kernel, Py_ssize_t kernel_offset, int bias, Py_ssize_t bias_offset, bint trainable):
         super().__init__(source, target, n_in, n_out, trainable)
         self.activation, self.alpha = activation, alpha
+        self.kernel, self.bias = kernel, bias
         self.kernel_offset, self.bias_offset = kernel_offset, bias_offset
         self.saved = target
         self.below_activation = FNN_LINEAR
@@ -88,7 +79,7 @@ cdef class DenseOp(Op):
             share.row1 - row, self.n_in, j0, j1,
             at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
             run.param + self.kernel_offset * size, self.n_out,
-            run.param + self.bias_offset * size if self.bias_offset >= 0 else NULL,
+            run.param + self.bias_offset * size if self.bias >= 0 else NULL,
             self.activation, self.alpha,
             at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],
             at(run.y[self.target], row, run.ld[self.target], 0, size), run.ld[self.target])
@@ -159,7 +150,7 @@ cdef class DenseOp(Op):
         else:
             grad, ldgrad = run.grad + (self.kernel_offset + i0 * self.n_out + j0) * size, self.n_out
             bias_grad = run.grad + (self.bias_offset + j0) * size
-        cdef bint with_bias = self.bias_offset >= 0 and i0 == 0
+        cdef bint with_bias = self.bias >= 0 and i0 == 0
         cdef char* dz = at(run.dy[self.target], 0, 0, j0, size)
         if mode != UPDATE:
             k.dense_kernel_grad(rows, i0, i1, j0, j1, run.y[self.source], run.ld[self.source],
@@ -167,9 +158,9 @@ cdef class DenseOp(Op):
             if with_bias:
                 k.column_sum(rows, j1 - j0, dz, run.ld[self.target], bias_grad)
         if mode != GRADIENT:
-            step_block(run, self.kernel_offset + i0 * self.n_out + j0, i1 - i0, j1 - j0, self.n_out, grad, ldgrad)
+            step_block(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
             if with_bias:
-                step_block(run, self.bias_offset + j0, 1, j1 - j0, j1 - j0, bias_grad, j1 - j0)
+                step_block(run, self.bias, 0, 1, j0, j1 - j0, bias_grad, j1 - j0)
             if self.wt_offset >= 0 and not run.last_step:
                 self.transpose_unit(run, unit)
 
@@ -253,14 +244,13 @@ cdef class PythonOp(Op):
     """A layer written in Python: one thread takes the GIL and calls it with NumPy views of the whole batch.
 
     `layer` has ``forward(x, training)`` returning y (rows, n_out), and ``backward(dy)`` returning dx (rows, n_in)
-    after it has written its parameters' gradients, zeros before, into the views it was given. Its parameters are
-    the elements [offset, offset + size) of the flat block.
+    after it has written its parameters' gradients, zeros before, into the views it was given.
     """
 
-    def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, layer, Py_ssize_t offset,
-                 Py_ssize_t size, bint trainable):
-        super().__init__(source, target, n_in, n_out, trainable and size > 0)
-        self.layer, self.offset, self.size = layer, offset, size
+    def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, layer, tensors, bint trainable):
+        super().__init__(source, target, n_in, n_out, trainable and len(tensors) > 0)
+        self.layer, self.places, self.n_tensors = layer, np.array(tensors, dtype=np.intc), len(tensors)
+        self.tensors = <const int*><size_t>self.places.ctypes.data
         self.whole_batch = True
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
@@ -276,13 +266,16 @@ cdef class PythonOp(Op):
         leave_python(run)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef const Tensor* t
+        cdef Py_ssize_t i
         enter_python(run)
         with gil:
             try:
                 dy = view(run, run.dy[self.target], run.ld[self.target], share.rows, self.n_out)
                 dy.flags.writeable = False
-                if self.size:
-                    memset(run.grad + self.offset * run.k.itemsize, 0, self.size * run.k.itemsize)
+                for i in range(self.n_tensors):
+                    t = &run.tensors[self.tensors[i]]
+                    memset(run.grad + t.offset * run.k.itemsize, 0, t.rows * t.cols * run.k.itemsize)
                 result = self.layer.backward(dy)
                 if self.wants_dx:
                     dx = view(run, run.dy[self.source], run.ld[self.source], share.rows, self.n_in)
@@ -292,14 +285,16 @@ cdef class PythonOp(Op):
         leave_python(run)
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
-        return 1 if self.size else 0
+        return self.n_tensors
 
     cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
-        return self.size // 16
+        return 64
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        cdef int place = self.tensors[unit]
+        cdef const Tensor* t = &run.tensors[place]
         if mode != GRADIENT:
-            step_block(run, self.offset, 1, self.size, self.size, run.grad + self.offset * run.k.itemsize, self.size)
+            step_block(run, place, 0, t.rows, 0, t.cols, run.grad + t.offset * run.k.itemsize, t.cols)
 
 
 # The error of a Python op, by the run's address, until the region has ended: exceptions cannot leave it.

@@ -25,6 +25,7 @@ def aligned_zeros(n: int, dtype: Any, skew: int = 0) -> _Array: ...
 class Program:
     ops: list[Op]
     widths: list[int]
+    multipliers: list[float]
     n_inputs: int
     n_outputs: int
     dtype: str
@@ -33,21 +34,22 @@ class Program:
     trains: bool
     has_python: bool
     def __init__(self, dtype: str, n_inputs: int) -> None: ...
+    def tensor(self, offset: int, shape: Sequence[int], multiplier: float = 1.0) -> int: ...
     def dense(
         self,
         source: int,
         n_out: int,
         activation: int,
         alpha: float,
-        kernel_offset: int,
-        bias_offset: int,
+        kernel: int,
+        bias: int,
         trainable: bool,
     ) -> int: ...
     def activation(self, source: int, activation: int, alpha: float) -> int: ...
     def dropout(self, source: int, rate: float, seed: int | None = None) -> int: ...
     def affine(self, source: int, scale: float, offset: float) -> int: ...
     def python(
-        self, source: int, n_out: int, layer: Any, offset: int, size: int, trainable: bool
+        self, source: int, n_out: int, layer: Any, tensors: Sequence[int], trainable: bool
     ) -> int: ...
     def finish(self, training: bool, loss: Any = None) -> None: ...
     def two_phases(self, rows: float, n_threads: int) -> bool: ...
@@ -101,13 +103,17 @@ class Runner:
         optimizer: Optimizer,
         index: _Array | None,
         batch: int,
-        learning_rate: float,
+        rates: float | _Array,
         seed: int,
         n_threads: int,
         metrics: Sequence[_MetricSpec] = (),
         tick: _Tick | None = None,
+        first: int = 0,
+        loss_sum: float = 0.0,
+        each: Callable[[int, float], float | None] | None = None,
+        every: int = 1,
     ) -> tuple[float, int, bool, bool]: ...
-    def gradients(self, data: Data, seed: int, n_threads: int) -> tuple[float, bool]: ...
+    def gradients(self, data: Data, seed: int, n_threads: int, training: bool = False) -> tuple[float, bool]: ...
     def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
     def predict(self, data: Data, out: _Array, n_threads: int) -> _Array: ...
 
@@ -120,6 +126,7 @@ class Pool:
     def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
 
 N_SLOTS: dict[str, int]
+TENSOR: np.dtype[np.void]
 
 def metric_state_size(kind: str, param: float, n_outputs: int) -> int: ...
 def of_loss(method: str, result: Any, shape: tuple[int, ...]) -> _Array: ...

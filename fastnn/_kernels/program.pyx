@@ -23,9 +23,11 @@ from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
 from fastnn._kernels.threads cimport (
-    cores, fnn_barrier, fnn_barrier_wait, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived,
+    cores, fnn_barrier, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived,
     fnn_pause, fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
 )
+
+import math
 
 import numpy as np
 
@@ -84,6 +86,13 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
 
 cdef object empty = np.empty
 
+cdef Tensor layout
+# The struct of ops.pxd, for NumPy.
+TENSOR = np.dtype({"names": ["offset", "rows", "cols", "group"], "formats": [np.intp, np.intp, np.intp, np.intc],
+                   "offsets": [<char*>&layout.offset - <char*>&layout, <char*>&layout.rows - <char*>&layout,
+                               <char*>&layout.cols - <char*>&layout, <char*>&layout.group - <char*>&layout],
+                   "itemsize": sizeof(Tensor)})
+
 
 cdef class Program:
     """The ops of a model over buffers 0 .. n_buffers - 1 (buffer 0: the gathered rows of X).
@@ -94,6 +103,12 @@ cdef class Program:
 
     cdef readonly list ops
     cdef readonly list widths           # columns of each buffer
+    cdef readonly list multipliers      # of the learning rate, one a group of tensors
+    cdef dict tensor_places             # by offset
+    cdef list tensor_rows               # of the table below: offset, rows, cols, group
+    cdef object tensor_table, multiplier_table
+    cdef const Tensor* tensors
+    cdef bint meets                     # an op does
     cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
     cdef readonly Py_ssize_t transposed_size
@@ -117,18 +132,33 @@ cdef class Program:
         self.k = kernels(DTYPES[dtype])
         self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
-        self.forward_tuners = {}
+        self.forward_tuners, self.tensor_places, self.tensor_rows, self.multipliers = {}, {}, [], []
+
+    def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0):
+        """Number of the parameter array of this shape at `offset` of the flat block; what is registered again is the
+        same tensor. Its learning rate is `multiplier` times that of the step."""
+        cdef Py_ssize_t cols = shape[len(shape) - 1]
+        if offset not in self.tensor_places:
+            if multiplier not in self.multipliers:
+                self.multipliers.append(multiplier)
+            self.tensor_places[offset] = len(self.tensor_rows)
+            self.tensor_rows.append((offset, math.prod(shape) // cols, cols, self.multipliers.index(multiplier)))
+        return self.tensor_places[offset]
+
+    def _offset(self, int tensor):
+        return self.tensor_rows[tensor][0] if tensor >= 0 else -1
 
     def _add(self, Op op):
+        op.place = len(self.ops)
         self.ops.append(op)
         self.widths.append(op.n_out)
         self.producers.append(op)
         return op.target
 
-    def dense(self, int source, Py_ssize_t n_out, int activation, double alpha, Py_ssize_t kernel_offset,
-              Py_ssize_t bias_offset, bint trainable):
+    def dense(self, int source, Py_ssize_t n_out, int activation, double alpha, int kernel, int bias, bint trainable):
+        """kernel and bias are tensors; bias -1: none."""
         return self._add(DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha,
-                                 kernel_offset, bias_offset, trainable))
+                                 kernel, self._offset(kernel), bias, self._offset(bias), trainable))
 
     def activation(self, int source, int activation, double alpha):
         return self._add(ActivationOp(source, len(self.widths), self.widths[source], activation, alpha))
@@ -140,10 +170,9 @@ cdef class Program:
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))
 
-    def python(self, int source, Py_ssize_t n_out, layer, Py_ssize_t offset, Py_ssize_t size, bint trainable):
+    def python(self, int source, Py_ssize_t n_out, layer, tensors, bint trainable):
         self.has_python = True
-        return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, offset, size,
-                                  trainable))
+        return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, tensors, trainable))
 
     def finish(self, bint training, loss=None):
         """Fix the program. `loss`: an object with ``call`` and ``gradient``, or (kind, param, keeps outputs): whether
@@ -157,8 +186,14 @@ cdef class Program:
             op.wants_dx = training and needs[op.source]
             needs[op.target] = training and (needs[op.source] or op.trainable)
             self.trains = self.trains or op.trainable
+            self.meets = self.meets or op.meets
         needs[len(needs) - 1] = training
         self.needs_gradient = list(needs)
+        if not self.multipliers:
+            self.multipliers.append(1.0)
+        self.multiplier_table = np.array(self.multipliers)
+        self.tensor_table = np.array(self.tensor_rows or [(0, 0, 0, 0)], dtype=TENSOR)
+        self.tensors = <const Tensor*><size_t>self.tensor_table.ctypes.data
         for op in self.ops:
             if not isinstance(op, DenseOp):
                 continue
@@ -218,12 +253,14 @@ cdef class Workspace:
     cdef Run run
     cdef double* row_loss
     cdef char* scratch                  # n_threads parts of scratch_bytes
-    cdef Py_ssize_t scratch_bytes
+    cdef Py_ssize_t scratch_bytes       # with those of units; op_scratch: without
+    cdef Py_ssize_t op_scratch
     cdef int scratch_threads
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=()):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype."""
         cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
+        cdef Op op
         self.program, self.max_rows = program, max_rows
         strides = np.array([row_stride(width, itemsize) for width in program.widths], dtype=np.intp)
         sizes = [int(max_rows) * int(ld) * int(itemsize) + SLACK for ld in strides]
@@ -253,7 +290,22 @@ cdef class Workspace:
         for b, slot in enumerate(slots):
             self.run.slot[b] = <char*><size_t>slot.ctypes.data
         self.row_loss = <double*><size_t>row_loss.ctypes.data
-        self.scratch_bytes = ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT
+        self.run.tensors = program.tensors
+        updates = np.zeros(len(program.multipliers) * sizeof(fnn_update), dtype=np.uint8)
+        self.run.update = <fnn_update*><size_t>updates.ctypes.data
+        states = np.zeros(len(program.ops), dtype=np.uintp)
+        self.arrays += [updates, states]
+        for b, op in enumerate(program.ops):
+            if size := op.state_size(max_rows, itemsize):
+                state = aligned_zeros(size, np.uint8)
+                self.arrays.append(state)
+                self.nbytes += state.nbytes
+                states[b] = state.ctypes.data
+            self.op_scratch = max(self.op_scratch, op.scratch_size(itemsize))
+        self.run.state = <char**><size_t>states.ctypes.data
+        # Whole cache lines: no thread writes to another's.
+        self.op_scratch = -(-self.op_scratch // ALIGNMENT) * ALIGNMENT
+        self.scratch_bytes = max(self.op_scratch, ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT)
 
     cdef int reserve_transposed(self) except -1:
         if self.run.transposed == NULL:
@@ -352,8 +404,13 @@ cdef struct Loop:
     # What the loops below share with their threads.
     Py_ssize_t n, batch, n_batches
     Py_ssize_t first, last          # batches of one region of training
+    bint transposed                 # by an earlier region of the call
     const int64_t* index
     double learning_rate
+    const double* rates             # [n_batches], in place of learning_rate, or NULL
+    const double* multipliers       # [n_groups of tensors]
+    int n_updates
+    Py_ssize_t every                # batches from call to call of Runner.each; 0: never
     double* memory
     const double* hyper
     double weight_decay
@@ -374,6 +431,8 @@ cdef struct Loop:
     fnn_barrier* everyone
     int* cpus                       # [n_threads]
     char* out
+    char* scratch                   # n_threads parts of scratch_bytes
+    Py_ssize_t scratch_bytes
     Py_ssize_t* unit_starts         # [n_threads + 1] over all units of all ops
 
 
@@ -386,6 +445,7 @@ cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noe
     share.n_lanes = share.n_threads // share.n_groups
     share.group, share.lane = share.thread // share.n_lanes, share.thread % share.n_lanes
     share.spins = spins
+    share.scratch = loop.scratch + share.thread * loop.scratch_bytes if loop.scratch != NULL else NULL
     share.everyone = loop.everyone
     share.team = &teams[share.group]
     if 1 < share.n_threads <= cores:
@@ -398,14 +458,6 @@ cdef inline void set_rows(Share* share, Py_ssize_t rows) noexcept nogil:
     share.row1 = rows * (share.group + 1) // share.n_groups
 
 
-cdef inline void meet(Share* share) noexcept nogil:
-    fnn_barrier_wait(share.everyone, share.thread, share.n_threads, share.spins)
-
-
-cdef inline void meet_team(Share* share) noexcept nogil:
-    fnn_barrier_wait(share.team, share.lane, share.n_lanes, share.spins)
-
-
 cdef class Runner:
     """Runs a program in a workspace. One call of a method is one parallel region."""
 
@@ -413,6 +465,7 @@ cdef class Runner:
     cdef Program program
     cdef Loop loop
     cdef object tick                # called with (batches done, sum of losses) about every TICK seconds, or None
+    cdef object each                # the same, after every loop.every batches of training
     cdef object python_loss
     cdef object metric_arrays       # memory that loop.metrics points into
     cdef object barriers            # memory of the teams' barriers
@@ -457,9 +510,12 @@ cdef class Runner:
         loop.cpus = <int*>&self.teams[n_threads + 1]
         self.spins = 300 if n_threads <= cores else 10
         loop.piece = loop.batch
-        if not self.program.has_python:
+        if not (self.program.has_python or self.program.meets):
             loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,
                                                    LONGEST * loop.n_lanes / max(1.0, self.program.work)))
+        if self.work.run.backward or self.work.op_scratch:
+            self.work.reserve_scratch(n_threads)
+            loop.scratch, loop.scratch_bytes = self.work.scratch, self.work.scratch_bytes
         self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
 
     cdef int reserve_barriers(self, int n_threads) except -1:
@@ -562,7 +618,7 @@ cdef class Runner:
                 call_stage(op, run, share, stage)
             meet(share)
             return
-        if not run.stop:
+        if not run.stop or ((<Op>op).meets and run.training):     # who meets must not miss one
             call_stage(op, run, share, stage)
         meet_team(share)
         if share.thread == 0 and self.look_between_ops:
@@ -574,10 +630,10 @@ cdef class Runner:
         for i in range(self.program.n_ops - 1, -1, -1):
             op = self.program.op_array[i]
             if self.work.run.dy[(<Op>op).target] == NULL:
-                return
+                continue
             if (<Op>op).has_local_gradient:
                 self.run_op(i, share, 1)
-            if (<Op>op).wants_dx or (<Op>op).whole_batch:
+            if (<Op>op).wants_dx or (<Op>op).always_backward or (<Op>op).whole_batch:
                 self.run_op(i, share, 2)
 
     cdef void loss(self, Share* share, Py_ssize_t start, bint with_grad, bint stops) noexcept nogil:
@@ -671,7 +727,7 @@ cdef class Runner:
                         self.look(share)
                     if run.stop:
                         return
-                (<Op>op).unit(run, u, share.rows, mode, self.work.scratch + share.thread * self.work.scratch_bytes)
+                (<Op>op).unit(run, u, share.rows, mode, share.scratch)
             before += n
 
     cdef void account(self, Share* share, Py_ssize_t start) noexcept nogil:
@@ -748,7 +804,7 @@ cdef class Runner:
         cdef Share share
         cdef Py_ssize_t b, start
         set_share(&share, loop, self.teams, self.spins)
-        if loop.first == 0:
+        if not loop.transposed:
             self.transpose(&share)
         for b in range(loop.first, loop.last):
             start = b * loop.batch
@@ -773,6 +829,13 @@ cdef class Runner:
             meet(&share)
             if run.overflow:
                 break
+            if loop.every and loop.batches_done % loop.every == 0:
+                if share.thread == 0:
+                    self.call_each()
+                meet(&share)
+                if run.stop:
+                    break
+                self.transpose(&share)      # the call may have written to the kernels
 
     cdef void transpose(self, Share* share) noexcept nogil:
         """Kernels into panels of W.T: whatever was written to them since the last call counts."""
@@ -787,10 +850,13 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         if not loop.update:
             return
-        run.last_step = b + 1 == loop.n_batches
-        loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
-        fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
-                              loop.learning_rate, loop.next_memory, &run.update)
+        cdef double rate = loop.rates[b] if loop.rates != NULL else loop.learning_rate
+        cdef int i
+        run.last_step = b + 1 == loop.n_batches or (loop.every and (b + 1) % loop.every == 0)
+        for i in range(loop.n_updates):
+            loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
+            fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
+                                  rate * loop.multipliers[i], loop.next_memory, &run.update[i])
 
     cdef void end_step(self, Py_ssize_t b) noexcept nogil:
         """Before the meeting that ends a step, since the next one's random masks depend on its number."""
@@ -799,6 +865,21 @@ cdef class Runner:
         if loop.update:
             loop.memory[0], loop.memory[1] = loop.next_memory[0], loop.next_memory[1]
             self.work.run.step += 1
+
+    cdef void call_each(self) noexcept nogil:
+        """The first thread, while the others wait."""
+        cdef Loop* loop = &self.loop
+        enter_python(&self.work.run)
+        with gil:
+            try:
+                rate = self.each(loop.batches_done, loop.loss_sum)
+                if rate is not None:
+                    loop.learning_rate, loop.rates = rate, NULL
+            except StopIteration:
+                self.work.run.stop = 1
+            except BaseException as error:
+                fail(&self.work.run, error)
+        leave_python(&self.work.run)
 
     cdef void evaluate_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
@@ -882,14 +963,18 @@ cdef class Runner:
 
     cdef void forget(self) noexcept:
         """What is the caller's, who may drop it."""
-        self.data = self.tick = self.metric_arrays = None
+        self.data = self.tick = self.each = self.metric_arrays = None
 
-    def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, double learning_rate, uint64_t seed,
-              int n_threads, metrics=(), tick=None):
+    def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, rates, uint64_t seed, int n_threads,
+              metrics=(), tick=None, Py_ssize_t first=0, double loss_sum=0.0, each=None, Py_ssize_t every=1):
         """One epoch. Returns (sum of row losses, batches done, whether a loss was not finite and stopped it before
         its update, whether an update made parameters not finite and stopped it after that).
 
         index : int64 (n,) order of the rows, or None
+        rates : the learning rate, or float64 (n_batches,), that of each batch
+        first, loss_sum : batches that were done before, and their sum of losses
+        each : called after every `every` batches with (batches done, sum of losses). It may return a learning
+            rate for all further batches, or raise StopIteration: no more batches then.
         """
         batch = min(batch, data.n)
         self.prepare(data, tick, batch)
@@ -900,8 +985,18 @@ cdef class Runner:
         cdef double begin
         self.set_loss(metrics)
         self.work.reserve_transposed()
+        loop.batches_done, loop.loss_sum = first, loss_sum
+        if isinstance(rates, np.ndarray):
+            if rates.dtype != np.float64 or rates.shape != (loop.n_batches,) or not rates.flags.c_contiguous:
+                raise ValueError(f"rates must be float64 numbers, one for each of {loop.n_batches} batches; "
+                                 f"received {rates.dtype} of shape {rates.shape}")
+            loop.rates = <const double*>address(rates)
+        else:
+            loop.learning_rate = rates
+        multipliers = self.program.multiplier_table
+        loop.multipliers, loop.n_updates = <const double*>address(multipliers), len(multipliers)
+        self.each, loop.every = each, every if each is not None else 0
         loop.index = <const int64_t*>address(index) if index is not None else NULL
-        loop.learning_rate = learning_rate
         loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
         loop.memory = <double*>address(optimizer.memory)
         loop.update = True
@@ -915,9 +1010,9 @@ cdef class Runner:
                 self.set_team(team)
                 loop.two_phases = run.grad != NULL and self.program.two_phases(batch, team.n_threads)
                 self.set_units(team.n_threads)
-                self.work.reserve_scratch(team.n_threads)
                 begin = fnn_clock()
                 self.region(TRAIN)
+                loop.transposed = True
                 if loop.batches_done > loop.first:      # an error in the first step says nothing of the team
                     tuner.note(team, loop.batches_done - loop.first, fnn_clock() - begin)
         finally:
@@ -925,19 +1020,18 @@ cdef class Runner:
             self.forget()
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
 
-    def gradients(self, Data data, uint64_t seed, int n_threads):
-        """Gradient of the mean loss of all rows, without dropout, into the gradient block. Returns the sum of row
-        losses and whether one was not finite."""
+    def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
+        """Gradient of the mean loss of all rows into the gradient block; with the masks of the first step and the
+        statistics of the batch if `training`. Returns the sum of row losses and whether one was not finite."""
         self.prepare(data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
         cdef Team team = self.tuner(team_size(n_threads), data.n).best
+        run.step, run.seed, run.training, run.backward = 0, seed, training, 1
         self.set_team(team)
         self.set_loss(())
         self.set_units(team.n_threads)
         self.work.reserve_transposed()
-        self.work.reserve_scratch(team.n_threads)
-        run.step, run.seed, run.training, run.backward = 0, seed, 0, 1
         try:
             self.region(TRAIN)
         finally:
@@ -967,8 +1061,8 @@ cdef class Runner:
         cdef Tuner tuner = self.program.forward_tuner(team_size(n_threads), n)
         cdef Team team = tuner.choose(1)
         cdef double begin = 0.0 if team is alone.best else fnn_clock()
-        self.set_team(team)
         run.training = run.backward = 0
+        self.set_team(team)
         try:
             self.region(kind)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,21 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn._kernels.program import Program
 from fastnn.initializers import Initializer
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "Parameter"]
 
 Array = NDArray[Any]
+
+
+class Parameter(NamedTuple):
+    """What a layer asks of the model for one of its arrays.
+
+    `trainable` is False for state, such as moving averages: saved with the weights, but nothing that an
+    optimizer changes.
+    """
+
+    shape: tuple[int, ...]
+    initializer: Initializer
+    trainable: bool = True
 
 
 class Layer:
@@ -72,8 +84,8 @@ class Layer:
         """Shape of an output sample for an input sample's shape."""
         return input_shape
 
-    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-        """Name, shape and initializer of each parameter, in the order of ``get_weights``."""
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
+        """The parameters by name, in the order of ``get_weights``: those that are trained first."""
         return {}
 
     @property
@@ -101,6 +113,10 @@ class Layer:
         self.input_shape = tuple(input_shape)
         self.output_shape = tuple(self.compute_output_shape(self.input_shape))
         self.built = True
+
+    def _tensor(self, program: Program, name: str) -> int:
+        """The program's number of a parameter, or -1 if the layer has none of that name."""
+        return program.tensor(self._offsets[name], self.weights[name].shape) if name in self._offsets else -1
 
     def release(self) -> None:
         """Undo what joining a model did, for a model that came to nothing."""

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from fastnn import initializers
 from fastnn._kernels.program import Program
-from fastnn.initializers import Initializer
 from fastnn.inputs import check_shape
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, Parameter
 
 __all__ = ["PythonLayer"]
 
@@ -90,14 +89,13 @@ class PythonLayer(Layer):
         """The gradient with respect to x for dy (rows, *output_shape)."""
         raise NotImplementedError(f"{type(self).__name__} must define backward(self, dy)")
 
-    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-        return {name: (check_shape(f"shape of {name}", shape), initializers.get(initializer))
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
+        return {name: Parameter(check_shape(f"shape of {name}", shape), initializers.get(initializer))
                 for name, (shape, initializer) in self.add_weights(input_shape).items()}
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
-        start = min(self._offsets.values(), default=0)
-        stop = max((offset + self.weights[name].size for name, offset in self._offsets.items()), default=0)
-        return program.python(source, self.n_outputs, _Calls(self), start, stop - start, self.trainable)
+        tensors = [self._tensor(program, name) for name in self._offsets]
+        return program.python(source, self.n_outputs, _Calls(self), tensors, self.trainable)
 
 
 class _Calls:

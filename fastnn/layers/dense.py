@@ -7,9 +7,8 @@ from typing import Any
 from fastnn import activations, initializers
 from fastnn._kernels.dispatch import ACTIVATIONS
 from fastnn._kernels.program import Program
-from fastnn.initializers import Initializer
 from fastnn.inputs import check_count, check_size
-from fastnn.layers.base import Layer, parameter_property
+from fastnn.layers.base import Layer, Parameter, parameter_property
 
 __all__ = ["Dense"]
 
@@ -82,9 +81,9 @@ class Dense(Layer):
         check_size(f"a kernel of {input_shape[0]} x {self.units}", input_shape[0], self.units)
         return (self.units,)
 
-    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-        kernel = {"kernel": ((input_shape[0], self.units), self.kernel_initializer)}
-        return kernel | ({"bias": ((self.units,), self.bias_initializer)} if self.use_bias else {})
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
+        kernel = {"kernel": Parameter((input_shape[0], self.units), self.kernel_initializer)}
+        return kernel | ({"bias": Parameter((self.units,), self.bias_initializer)} if self.use_bias else {})
 
     @property
     def output_activation(self) -> str:
@@ -93,8 +92,8 @@ class Dense(Layer):
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         fused = not absorbed and not self.activation.rowwise
         kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
-        target = program.dense(source, self.units, kind, alpha, self._offsets["kernel"],
-                               self._offsets.get("bias", -1), self.trainable)
+        target = program.dense(source, self.units, kind, alpha, self._tensor(program, "kernel"),
+                               self._tensor(program, "bias"), self.trainable)
         if absorbed or fused:
             return target
         return program.activation(target, self.activation.kind, self.activation.alpha)
