@@ -251,7 +251,7 @@ class Sequential(Trainer):
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
 
-    def _lower(self, training: bool, loss: losses.Loss | None = None) -> engine.Program:
+    def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program:
         program = engine.Program(self.dtype, math.prod(self.input_shape or ()))
         last = self.layers[-1]
         kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
@@ -261,7 +261,7 @@ class Sequential(Trainer):
         if not program.ops or program.ops[-1].target != buffer:
             buffer = program.affine(buffer, 1.0, 0.0)
         program.finish(training, None if loss is None else loss if kernel is None
-                       else (kernel, float(loss.param), not absorbs))
+                       else (kernel, float(loss.param), not absorbs), inputs)
         return program
 
     def _predicting(self) -> engine.Pool:

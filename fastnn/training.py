@@ -413,6 +413,49 @@ class Trainer:
             return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape).copy()
                     for layer in self.layers for name, weight in layer.weights.items()]
 
+    def input_gradients(self, x: Any, y: Any, sample_weight: Any = None, training: bool = False, *,
+                        n_threads: int | None = None) -> Array:
+        """Gradient of the mean loss of all samples with respect to the samples: what in them the loss depends on.
+
+        Parameters
+        ----------
+        x, y, sample_weight, training
+            As for `gradients`.
+        n_threads : int, optional
+
+        Returns
+        -------
+        ndarray
+            Of the shape of x and the model's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`.
+        DivergenceError
+            If the loss is not finite.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn as fnn
+        >>> model = fnn.Sequential([fnn.Input((2,)), fnn.layers.Dense(1)], dtype="float64")
+        >>> model.compile("sgd", "mse")
+        >>> model.set_weights([np.array([[1.0], [3.0]]), np.zeros(1)])
+        >>> model.input_gradients([[1.0, 0.0]], [0.0])
+        array([[2., 6.]])
+        """
+        threads = effective_n_threads(n_threads)
+        with self._exclusively("input_gradients"):
+            data = self._built_data(x, y, sample_weight)
+            program = self._lower(training=True, loss=self._loss, inputs=True)
+            runner = engine.Runner(engine.Workspace(program, self._flat, data.n, self._gradient_block()))
+            _, nonfinite = runner.gradients(data, self.seed, threads, bool(training))
+            if nonfinite:
+                raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
+            gradient = runner.input_gradients(np.empty((data.n, program.n_inputs), self.dtype))
+        return gradient.reshape(data.n, *(self.input_shape or ()))
+
     if TYPE_CHECKING:
         # What Sequential provides.
         _workspaces: dict[Any, engine.Runner]
@@ -421,6 +464,9 @@ class Trainer:
 
         @property
         def dtype(self) -> str: ...
+        @property
+        def input_shape(self) -> tuple[int, ...] | None: ...
+        def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program: ...
         @property
         def layers(self) -> list[Any]: ...
         @property

@@ -538,3 +538,28 @@ def test_float32_gradients_are_near_float64():
     narrow.set_weights(wide.get_weights())
     for a, b in zip(narrow.gradients(x, y), wide.gradients(x, y), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+@pytest.mark.parametrize("layers", [
+    lambda: [fnn.layers.Dense(4, activation="gelu"), fnn.layers.Dense(3)],
+    lambda: [fnn.layers.Rescaling(0.5), fnn.layers.Dense(3, activation="tanh")],
+    lambda: [fnn.layers.Activation("sigmoid")],
+    lambda: [fnn.layers.Flatten()],
+], ids=["dense", "rescaling", "activation", "flatten"])
+def test_input_gradients_against_difference_quotients(layers, trainable):
+    model = fnn.Sequential([fnn.Input((3,)), *layers()], seed=3, dtype="float64")
+    model.build((3,))
+    for layer in model.layers:
+        layer.trainable = trainable
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(4)
+    x, y, weight = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)), rng.uniform(size=5)
+    found = model.input_gradients(x, y, weight)
+    for place in np.ndindex(x.shape):
+        losses = []
+        for step in (1e-6, -1e-6):
+            moved = x.copy()
+            moved[place] += step
+            losses.append(model.evaluate(moved, y, sample_weight=weight))
+        assert abs((losses[0] - losses[1]) / 2e-6 - found[place]) <= 1e-6 * max(1, abs(found[place]))

@@ -174,14 +174,17 @@ cdef class Program:
         self.has_python = True
         return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, tensors, trainable))
 
-    def finish(self, bint training, loss=None):
+    def finish(self, bint training, loss=None, bint inputs=False):
         """Fix the program. `loss`: an object with ``call`` and ``gradient``, or (kind, param, keeps outputs): whether
-        the loss leaves the outputs as they are where it could replace logits by probabilities."""
+        the loss leaves the outputs as they are where it could replace logits by probabilities. `inputs`: whether the
+        gradient of the inputs is wanted too."""
         cdef Op op
         cdef DenseOp dense
         self.loss = loss
         self.has_python = self.has_python or not (loss is None or isinstance(loss, tuple))
         needs = [False] * len(self.widths)
+        needs[0] = training and inputs
+        self.trains = needs[0]
         for op in self.ops:
             op.wants_dx = training and needs[op.source]
             needs[op.target] = training and (needs[op.source] or op.trainable)
@@ -1037,6 +1040,14 @@ cdef class Runner:
         finally:
             self.forget()
         return loop.loss_sum, bool(loop.nonfinite)
+
+    def input_gradients(self, out):
+        """After `gradients`, of a program finished with `inputs`: fill out (n, n_inputs), contiguous and of the
+        program's dtype."""
+        cdef Run* run = &self.work.run
+        run.k.gather(FNN_SRC_F32 if run.k.itemsize == 4 else FNN_SRC_F64, len(out), self.program.n_inputs, run.dy[0],
+                     run.ld[0] * run.k.itemsize, run.k.itemsize, NULL, address(out), self.program.n_inputs)
+        return out
 
     def evaluate(self, Data data, int n_threads, metrics=()):
         """Returns the sum of row losses; the metrics' states are added to."""
