@@ -14,7 +14,7 @@ from fastnn._safetensors import MAX_COUNT, brief
 from fastnn.initializers import Initializer
 from fastnn.inputs import check_count
 from fastnn.layers import registry
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, described_layer
 
 if TYPE_CHECKING:
     from fastnn.model import Sequential
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["described_model", "described_object", "new_model", "new_training_objects"]
 
 MAX_LAYERS = 10_000
+LAYER_KEYS = frozenset({"name", "trainable"})
 
 
 def described_model(model: Sequential) -> dict[str, Any]:
     """``get_config`` of a model, with each layer's name and whether it is trained."""
-    config = model.get_config()
-    for entry, layer in zip(config["layers"], model.layers, strict=True):
-        entry |= {"name": layer.name, "trainable": layer.trainable}
-    return config
+    return model.get_config() | {"layers": [described_layer(layer) for layer in model.layers]}
 
 
 def described_object(thing: Any) -> dict[str, Any]:
@@ -49,17 +47,25 @@ def new_model(config: dict[str, Any], custom: dict[str, type]) -> Sequential:
 
 
 def _layer(entry: Any, custom: dict[str, type]) -> Layer:
-    class_name, config = _class_and_config(entry, {"name", "trainable"})
-    initializers = {cls.name: cls for cls in custom.values() if issubclass(cls, Initializer)}
-    for argument, value in config.items():
-        if isinstance(value, dict) and value.get("name") in initializers:
-            config[argument] = _construct(initializers[value["name"]], value)
+    class_name, config = _class_and_config(entry, LAYER_KEYS)
     classes = {name: cls for name, cls in custom.items() if issubclass(cls, Layer)}
-    layer = registry.get(class_name, config, classes)
+    layer = registry.get(class_name, {key: _argument(value, custom) for key, value in config.items()}, classes)
     if not isinstance(entry["trainable"], bool):
         raise ValueError(f"trainable is {brief(entry['trainable'])}; true and false are allowed")
     layer.name, layer.trainable = _text(entry, "name"), entry["trainable"]
     return layer
+
+
+def _argument(value: Any, custom: dict[str, type]) -> Any:
+    """An argument with the layers and the user's initializers that are described in it."""
+    if isinstance(value, list):
+        return [_argument(item, custom) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"class_name", "config"} | LAYER_KEYS:
+        return _layer(value, custom)
+    own = [cls for cls in custom.values() if issubclass(cls, Initializer) and cls.name == value.get("name")]
+    return _construct(own[-1], value) if own else value
 
 
 def _class_and_config(entry: Any, more: Set[str] = frozenset()) -> tuple[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,7 +18,7 @@ from fastnn._kernels.dispatch import DTYPES
 from fastnn._kernels.door import Exclusive
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.inputs import as_features, as_labels, as_targets, check_seed, check_shape, check_size, combined_weights
-from fastnn.layers.base import Layer, checked_weight
+from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
 from fastnn.training import Trainer
@@ -84,6 +84,7 @@ class Sequential(Trainer):
         self.seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else seed
         self.name = name or "sequential"
         self._layers: list[Layer] = []
+        self._family: list[Layer] = []          # the layers and all those inside them
         self._input_shape: tuple[int, ...] | None = None
         self.built = False
         self.metadata: dict[str, Any] = {}
@@ -103,6 +104,10 @@ class Sequential(Trainer):
     def layers(self) -> list[Layer]:
         """The layers, in a new list: it is `add` that changes a model."""
         return list(self._layers)
+
+    def _leaves(self) -> list[Layer]:
+        """The layers that are no containers, in the order of `get_weights`."""
+        return [layer for layer in self._family if not layer.sublayers]
 
     @property
     def dtype(self) -> str:
@@ -140,14 +145,16 @@ class Sequential(Trainer):
         if self.input_shape:
             layer.compute_output_shape(self.output_shape)
         with self._exclusively("add"):
-            layer.name = layer.name or _unique(layer.default_name(), names)
+            layer.name = layer.name or unique_name(layer.default_name(), names)
             layer._owner = self
             self._layers.append(layer)
+            self._family = [member for layer in self._layers for member in layer.family()]
             try:
                 if self.input_shape:
                     self._allocate()
             except BaseException:
                 self._layers.pop()
+                self._family = [member for layer in self._layers for member in layer.family()]
                 layer._owner, layer.name = None, old_name
                 raise
 
@@ -181,15 +188,13 @@ class Sequential(Trainer):
     def _allocate(self) -> None:
         """One flat block for all parameters, a view of it for each; old values are kept, new ones initialized."""
         assert self.input_shape is not None
-        shape, offset = self.input_shape, 0
+        offset = 0
         plan = []
         step = ALIGNMENT // np.dtype(self.dtype).itemsize
-        for layer in self.layers:
-            specs = layer.parameters(shape)
-            for name, spec in specs.items():
-                plan.append((layer, name, spec.shape, spec.initializer, offset))
+        for leaf, leaf_shape in self._walk(self.input_shape):
+            for name, spec in leaf.parameters(leaf_shape).items():
+                plan.append((leaf, name, spec.shape, spec.initializer, offset))
                 offset += -(-math.prod(spec.shape) // step) * step
-            shape = tuple(layer.compute_output_shape(shape))
         check_size(f"a model of {len(plan)} parameter arrays", offset)
         flat = engine.aligned_zeros(offset, self.dtype)
         views = []
@@ -212,6 +217,12 @@ class Sequential(Trainer):
         self._reset_optimizer()
         self._metrics = None
         self.built = True
+
+    def _walk(self, shape: tuple[int, ...]) -> Iterator[tuple[Layer, tuple[int, ...]]]:
+        """The leaves for samples of `shape`, each with the shape of its input."""
+        for layer in self._layers:
+            yield from layer.walk(shape)
+            shape = tuple(layer.compute_output_shape(shape))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -271,7 +282,7 @@ class Sequential(Trainer):
 
     def _evaluating(self) -> engine.Pool:
         """Over the program of the compiled loss and of the layers that are trainable now."""
-        key = [layer._trainable for layer in self._layers]
+        key = [layer._trainable for layer in self._family]
         found = self._training
         if found is None or found[0] != key:
             found = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
@@ -282,7 +293,7 @@ class Sequential(Trainer):
     def _gradient_block(self) -> Array:
         if self._grad is None:
             self._grad = engine.aligned_zeros(self._flat.size, self.dtype, skew=320)
-            for layer in self.layers:
+            for layer in self._family:
                 if isinstance(layer, PythonLayer):
                     layer._set_gradients({name: self._grad[start:start + weight.size].reshape(weight.shape)
                                        for (name, weight), start in zip(layer.weights.items(),
@@ -345,7 +356,7 @@ class Sequential(Trainer):
     def _named_weights(self) -> list[tuple[str, Array]]:
         if not self.built:
             raise ValueError("the model has no weights before it is built: call build(input_shape), or fit it")
-        return [(f"{layer.name}.{name}", weight) for layer in self.layers for name, weight in layer.weights.items()]
+        return [(f"{leaf.path}.{name}", weight) for leaf in self._leaves() for name, weight in leaf.weights.items()]
 
     def get_weights(self) -> list[Array]:
         """Copies of all parameters: layer by layer, the kernel before the bias.
@@ -392,15 +403,15 @@ class Sequential(Trainer):
             Called once with the whole text.
         """
         rows = [("Layer (type)", "Output Shape", "Param #")]
-        for layer in self.layers:
+        for layer in self._family:
             shape = str((None, *layer.output_shape)) if layer.built else "?"
             count = f"{layer.count_params():,}" if layer.built else "0 (unbuilt)"
-            rows.append((f"{layer.name} ({type(layer).__name__})", shape, count))
+            rows.append((f"{'  ' * layer.depth}{layer.name} ({type(layer).__name__})", shape, count))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
         rule = "-" * len(lines[0])
         size = np.dtype(self.dtype).itemsize
-        trained = sum(layer.count_params() for layer in self.layers if layer.trainable)
+        trained = sum(leaf.count_params() for leaf in self._leaves() if leaf.trainable)
         total = sum(layer.count_params() for layer in self.layers)
         counts = [f"{label} params: {count:,} ({_bytes(count * size)})" for label, count in
                   (("Total", total), ("Trainable", trained), ("Non-trainable", total - trained))]
@@ -497,11 +508,6 @@ class Sequential(Trainer):
             new.memory[...] = optimizer[1]
             for slot, old in zip(new.slots, optimizer[2], strict=True):
                 slot[...] = old
-
-
-def _unique(name: str, taken: list[str]) -> str:
-    candidates = [name] + [f"{name}_{i}" for i in range(1, len(taken) + 1)]
-    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _bytes(count: float) -> str:

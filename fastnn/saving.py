@@ -1,9 +1,9 @@
 """Models in files: one safetensors file with weights, configuration and the optimizer's state.
 
-Tensors are ``layers.LAYER.WEIGHT`` and, flat over all parameters, ``optimizer.SLOT``. The record beside them
-holds ``version``, ``model`` (the configuration), ``training`` (what `compile` was given, and where training
-stands) and ``user`` (``model.metadata``). A file is data only: nothing in it is run, unpickled, or imported
-by name.
+Tensors are ``layers.LAYER.WEIGHT`` (``layers.CONTAINER.LAYER.WEIGHT`` for layers inside others) and, flat over all
+parameters, ``optimizer.SLOT``. The record beside them holds ``version``, ``model`` (the configuration), ``training``
+(what `compile` was given, and where training stands) and ``user`` (``model.metadata``). A file is data only: nothing
+in it is run, unpickled, or imported by name.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _slots(model: Sequential) -> dict[str, Array]:
 def _parts(model: Sequential, block: Array) -> list[Array]:
     """Views of the parameters' places in a flat block of the engine, in the order of ``get_weights``."""
     return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape)
-            for layer in model.layers for name, weight in layer.weights.items()]
+            for layer in model._leaves() for name, weight in layer.weights.items()]
 
 
 # ---- loading -----------------------------------------------------------------------------------------------
@@ -197,10 +197,9 @@ def _checked_record(record: dict[str, Any]) -> list[dict[str, Any]]:
 def _places(model: Sequential, shape: tuple[int, ...]) -> dict[str, tuple[Layer, str, tuple[int, ...]]]:
     """The tensors that the configuration calls for: whose they are, and their shapes."""
     places = {}
-    for layer in model.layers:
-        for weight, spec in layer.parameters(shape).items():
-            places[f"layers.{layer.name}.{weight}"] = layer, weight, tuple(spec.shape)
-        shape = tuple(layer.compute_output_shape(shape))
+    for leaf, leaf_shape in model._walk(shape):
+        for weight, spec in leaf.parameters(leaf_shape).items():
+            places[f"layers.{leaf.path}.{weight}"] = leaf, weight, tuple(spec.shape)
     return places
 
 

@@ -406,12 +406,12 @@ class Trainer:
             _, nonfinite = runner.gradients(data, self.seed, threads, bool(training))
             if nonfinite:
                 raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
-            for layer in self.layers:
-                if not layer.trainable:
-                    for name, weight in layer.weights.items():
-                        block[layer._offsets[name]:layer._offsets[name] + weight.size] = 0
-            return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape).copy()
-                    for layer in self.layers for name, weight in layer.weights.items()]
+            for leaf in self._leaves():
+                if not leaf.trainable:
+                    for name, weight in leaf.weights.items():
+                        block[leaf._offsets[name]:leaf._offsets[name] + weight.size] = 0
+            return [block[leaf._offsets[name]:leaf._offsets[name] + weight.size].reshape(weight.shape).copy()
+                    for leaf in self._leaves() for name, weight in leaf.weights.items()]
 
     def input_gradients(self, x: Any, y: Any, sample_weight: Any = None, training: bool = False, *,
                         n_threads: int | None = None) -> Array:
@@ -469,6 +469,7 @@ class Trainer:
         def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program: ...
         @property
         def layers(self) -> list[Any]: ...
+        def _leaves(self) -> list[Layer]: ...
         @property
         def n_outputs(self) -> int: ...
         def build(self, input_shape: Sequence[int]) -> None: ...

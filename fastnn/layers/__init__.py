@@ -2,12 +2,20 @@
 
 from fastnn.layers.activation import Activation
 from fastnn.layers.base import Layer
+from fastnn.layers.columns import Columns
+from fastnn.layers.concatenate import Concatenate
+from fastnn.layers.container import Container
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
+from fastnn.layers.embedding import Embedding
 from fastnn.layers.flatten import Flatten
 from fastnn.layers.input import Input
 from fastnn.layers.registry import get
 from fastnn.layers.rescaling import Rescaling
+from fastnn.layers.residual import Residual
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer", "PythonLayer", "Rescaling", "get"]
+__all__ = [
+    "Activation", "Columns", "Concatenate", "Container", "Dense", "Dropout", "Embedding", "Flatten", "Input", "Layer",
+    "PythonLayer", "Rescaling", "Residual", "get",
+]

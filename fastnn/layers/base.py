@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ class Layer:
 
     Attributes
     ----------
+    path : str
+        The name, behind those of the containers that the layer stands in: ``"residual.dense"``.
+    sublayers : tuple of Layer
+        The layers that a container is made of.
     built : bool
     input_shape, output_shape : tuple of int
         Shapes of one sample, once built.
@@ -70,13 +75,23 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
-        return self._trainable
+        # The layer's own flag is kept in a frozen container: it counts again when that is trainable again.
+        return self._trainable and (not isinstance(self._owner, Layer) or self._owner.trainable)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"trainable must be True or False; received {value!r}")
         self._trainable = bool(value)
+
+    @property
+    def path(self) -> str:
+        return f"{self._owner.path}.{self.name}" if isinstance(self._owner, Layer) else self.name
+
+    @property
+    def depth(self) -> int:
+        """The number of containers around the layer."""
+        return 1 + self._owner.depth if isinstance(self._owner, Layer) else 0
 
     # ---- what a layer defines ----------------------------------------------------------------------------
 
@@ -87,6 +102,21 @@ class Layer:
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         """The parameters by name, in the order of ``get_weights``: those that are trained first."""
         return {}
+
+    @property
+    def sublayers(self) -> tuple[Layer, ...]:
+        return ()
+
+    def walk(self, input_shape: tuple[int, ...]) -> Iterator[tuple[Layer, tuple[int, ...]]]:
+        """The layers that are no containers, in the order of ``get_weights``, each with the shape of its input."""
+        yield self, tuple(input_shape)
+
+    def trace(self, input_shape: tuple[int, ...], columns: Array | None,
+              found: list[tuple[Layer, Array]]) -> Array | None:
+        """Follow columns of the model's input: `columns` (n_inputs,) are those that the layer's inputs are copies
+        of, the result (n_outputs,) those of its outputs; None where they are computed. A layer that takes
+        integers only adds itself and its columns to `found`."""
+        return None
 
     @property
     def output_activation(self) -> str:
@@ -118,11 +148,18 @@ class Layer:
         """The program's number of a parameter, or -1 if the layer has none of that name."""
         return program.tensor(self._offsets[name], self.weights[name].shape) if name in self._offsets else -1
 
+    def family(self) -> Iterator[Layer]:
+        """The layer and all those inside it."""
+        yield self
+        for layer in self.sublayers:
+            yield from layer.family()
+
     def release(self) -> None:
         """Undo what joining a model did, for a model that came to nothing."""
-        self._owner, self.built = None, False
+        self._owner = None
         self.name = "" if self._named_by_model else self.name
-        self.weights, self._offsets = {}, {}
+        for layer in self.family():
+            layer.built, layer.weights, layer._offsets = False, {}, {}
 
     def set_parameter(self, name: str, value: ArrayLike) -> None:
         """Copy `value` into a parameter; it must have the parameter's shape and be finite."""
@@ -133,7 +170,7 @@ class Layer:
 
     def count_params(self) -> int:
         """Number of the layer's parameters."""
-        return sum(weight.size for weight in self.weights.values())
+        return sum(weight.size for layer in self.family() for weight in layer.weights.values())
 
     @property
     def n_inputs(self) -> int:
@@ -145,10 +182,9 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments in a form that JSON can hold."""
-        config = {}
-        for argument in inspect.signature(type(self)).parameters:
-            value = getattr(self, argument)
-            config[argument] = value.get_config() if hasattr(value, "get_config") else value
+        config = {argument: _described(getattr(self, argument)) for argument in inspect.signature(type(self)).parameters}
+        if "trainable" in config:
+            config["trainable"] = self._trainable
         return config | ({"name": self.name or None} if "name" in config else {})
 
     @classmethod
@@ -173,6 +209,26 @@ class Layer:
             if value != parameter.default and not (argument == "name" and not value):
                 shown.append(f"{argument}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def described_layer(layer: Layer) -> dict[str, Any]:
+    """Class, arguments, name and own flag of a layer: from these `fastnn.layers.registry.new` makes an equal one."""
+    return {"class_name": type(layer).__name__, "config": layer.get_config(), "name": layer.name,
+            "trainable": layer._trainable}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Layer):
+        return described_layer(value)
+    if isinstance(value, list):
+        return [_described(item) for item in value]
+    return value.get_config() if hasattr(value, "get_config") else value
+
+
+def unique_name(name: str, taken: list[str]) -> str:
+    """`name`, with a number where it is taken."""
+    candidates = [name] + [f"{name}_{i}" for i in range(1, len(taken) + 1)]
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def checked_weight(value: ArrayLike, like: Array, what: str) -> Array:

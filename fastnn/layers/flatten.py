@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fastnn._kernels.program import Program
 from fastnn.layers.base import Layer
@@ -31,6 +34,9 @@ class Flatten(Layer):
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (math.prod(input_shape),)
+
+    def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> NDArray[Any] | None:
+        return columns
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         return source

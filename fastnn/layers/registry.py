@@ -7,14 +7,20 @@ from typing import Any
 
 from fastnn.layers.activation import Activation
 from fastnn.layers.base import Layer
+from fastnn.layers.columns import Columns
+from fastnn.layers.concatenate import Concatenate
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
+from fastnn.layers.embedding import Embedding
 from fastnn.layers.flatten import Flatten
 from fastnn.layers.rescaling import Rescaling
+from fastnn.layers.residual import Residual
 
 __all__ = ["get"]
 
-LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (Activation, Dense, Dropout, Flatten, Rescaling)}
+LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
+    Activation, Columns, Concatenate, Dense, Dropout, Embedding, Flatten, Rescaling, Residual,
+)}
 
 
 def get(class_name: str, config: dict[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Layer:
@@ -38,3 +44,16 @@ def get(class_name: str, config: dict[str, Any], custom_objects: Mapping[str, ty
         raise ValueError(f"unknown layer class {class_name!r}; known: {', '.join(sorted(known))}. "
                          "Name classes of your own in custom_objects")
     return known[class_name].from_config(config)
+
+
+def revived(value: Any) -> Any:
+    """`value` with layers in the place of what `described_layer` made of them."""
+    if isinstance(value, list):
+        return [revived(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"class_name", "config", "name", "trainable"}:
+        return {key: revived(item) for key, item in value.items()}
+    layer = get(value["class_name"], value["config"])
+    layer.name, layer.trainable = value["name"], value["trainable"]
+    return layer
