@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels.dispatch import SOURCES
-from fastnn._kernels.door import first_nonfinite_row, plain_features, plain_labels, plain_targets, plain_weights
+from fastnn._kernels.door import first_bad_index, first_nonfinite_row, plain_features, plain_labels, plain_targets, plain_weights
 
 __all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
            "combined_weights"]
@@ -95,6 +95,16 @@ def as_features(x: Any, shape: tuple[int, ...] | None = None, name: str = "x",
     rows = array if array.ndim == 2 else array.reshape(len(array), -1)
     check_finite(rows, name, dtype)
     return rows, array.shape[1:]
+
+
+def check_indices(rows: Array, name: str, layer: str, columns: Array, limit: int) -> None:
+    """Refuse what is no integer in [0, limit) in these columns of X (n, features), which `layer` looks up."""
+    for column in columns:
+        values = rows[:, column]
+        row = first_bad_index(values, limit)
+        if row >= 0:
+            raise ValueError(f"{name} contains {values[row]} in row {row}, column {column}; layer {layer!r} takes integers "
+                             f"from 0 to {limit - 1} there")
 
 
 def _column(array: Array, name: str, n: int) -> Array:

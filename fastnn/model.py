@@ -17,7 +17,9 @@ from fastnn._kernels import program as engine
 from fastnn._kernels.dispatch import DTYPES
 from fastnn._kernels.door import Exclusive
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.inputs import as_features, as_labels, as_targets, check_seed, check_shape, check_size, combined_weights
+from fastnn.inputs import (
+    as_features, as_labels, as_targets, check_indices, check_seed, check_shape, check_size, combined_weights,
+)
 from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
@@ -85,6 +87,7 @@ class Sequential(Trainer):
         self.name = name or "sequential"
         self._layers: list[Layer] = []
         self._family: list[Layer] = []          # the layers and all those inside them
+        self._indices: list[tuple[Layer, Array]] = []
         self._input_shape: tuple[int, ...] | None = None
         self.built = False
         self.metadata: dict[str, Any] = {}
@@ -213,6 +216,7 @@ class Sequential(Trainer):
         for layer, name, start, view in views:
             layer.weights[name], layer._offsets[name] = view, start
         self._flat = flat
+        self._indices = self._index_columns(self.input_shape)
         self._reset_engine()
         self._reset_optimizer()
         self._metrics = None
@@ -223,6 +227,19 @@ class Sequential(Trainer):
         for layer in self._layers:
             yield from layer.walk(shape)
             shape = tuple(layer.compute_output_shape(shape))
+
+    def _index_columns(self, shape: tuple[int, ...]) -> list[tuple[Layer, Array]]:
+        """The layers that look up columns of the model's input, which have to be integers then, and the columns."""
+        found: list[tuple[Layer, Array]] = []
+        columns: Array | None = np.arange(math.prod(shape))
+        for layer in self._layers:
+            columns = layer.trace(shape, columns, found)
+            shape = tuple(layer.compute_output_shape(shape))
+        return found
+
+    def _check_indices(self, rows: Array, name: str, shape: tuple[int, ...]) -> None:
+        for layer, columns in self._indices if self.built else self._index_columns(shape):
+            check_indices(rows, name, layer.path, columns, layer.input_dim)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -339,6 +356,8 @@ class Sequential(Trainer):
             If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
         """
         rows, shape = as_features(x, self._input_shape, "x", self._dtype)
+        if self._indices or not self.built:
+            self._check_indices(rows, "x", shape)
         if not self.built:
             self.build(shape)
         out = self._predicting().predict(rows, effective_n_threads(n_threads))
@@ -460,6 +479,8 @@ class Sequential(Trainer):
             raise ValueError(f"{names[1]} is needed: received None")
         rows, shape = as_features(x, self._input_shape or shape, names[0], self._dtype)
         output_shape = self._layers[-1].output_shape if self.built else self._output_shape_of(shape)
+        if self._indices or not self.built:
+            self._check_indices(rows, names[0], shape)
         n, n_outputs, loss = len(rows), math.prod(output_shape), self._loss
         labels = targets = weight = None
         if loss.sparse:

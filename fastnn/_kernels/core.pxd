@@ -70,6 +70,8 @@ cdef extern from "fastnn.h" nogil:
         void (*transpose)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, void*) noexcept nogil
         void (*dense_forward)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
                               const void*, int, double, void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*dense_forward_transposed)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                                         const void*, int, double, void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*dense_input_grad)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
                                  int, double, const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*dense_kernel_grad)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size,
@@ -85,6 +87,14 @@ cdef extern from "fastnn.h" nogil:
         int (*all_finite)(fnn_size, fnn_size, const void*, fnn_size) noexcept nogil
         void (*dropout)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, double, uint64_t, uint32_t,
                         uint64_t, void*, fnn_size) noexcept nogil
+        void (*add)(fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*take_columns)(fnn_size, fnn_size, const int64_t*, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*put_columns)(fnn_size, fnn_size, fnn_size, const int64_t*, const void*, fnn_size, void*,
+                            fnn_size) noexcept nogil
+        fnn_size (*embed)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, int32_t*, void*,
+                          fnn_size) noexcept nogil
+        void (*embed_grad)(fnn_size, fnn_size, fnn_size, const int32_t*, fnn_size, fnn_size, fnn_size, fnn_size,
+                           const void*, fnn_size, void*, fnn_size) noexcept nogil
 
     const fnn_kernels* fnn_kernels_baseline(int dtype)
     const fnn_kernels* fnn_kernels_avx2(int dtype)
@@ -93,5 +103,6 @@ cdef extern from "fastnn.h" nogil:
                                      fnn_size row_stride, fnn_size col_stride)
     int fnn_copy_labels(int source, fnn_size n, const void* src, fnn_size stride, fnn_size n_classes,
                         int32_t* labels)
+    fnn_size fnn_first_bad_index(int source, fnn_size rows, const void* src, fnn_size row_stride, fnn_size limit)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)

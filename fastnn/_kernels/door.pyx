@@ -189,6 +189,17 @@ def first_nonfinite_row(array, str dtype):
     return found
 
 
+def first_bad_index(array, Py_ssize_t limit):
+    """First row of a 1-D array that is no integer in [0, limit), or -1."""
+    cdef Array a = look_at(array)
+    cdef Py_ssize_t found
+    if a.source == FNN_SRC_F16:
+        a = look_at(array := array.astype(np.float32))
+    with nogil:
+        found = fnn_first_bad_index(a.source, a.rows, a.data, a.row_stride, limit)
+    return found
+
+
 cdef class Exclusive:
     """A context that holds `lock` or, where another call holds it, raises RuntimeError(refusal).
 

@@ -102,6 +102,7 @@ cdef inline void meet_team(Share* share) noexcept nogil:
 
 cdef class Op:
     cdef readonly int source, target            # buffers
+    cdef readonly tuple sources                 # all buffers that it reads
     cdef readonly Py_ssize_t n_in, n_out
     cdef readonly bint trainable
     cdef int place                              # among the program's ops
@@ -150,6 +151,39 @@ cdef class DropoutOp(Op):
 
 cdef class AffineOp(Op):
     cdef double scale, offset
+
+
+cdef class ForkOp(Op):
+    pass
+
+
+cdef class AddOp(Op):
+    cdef int other                                  # source too
+    cdef readonly bint copies                       # dy[source] has a memory of its own
+
+
+cdef class ConcatOp(Op):
+    cdef object tables
+    cdef Py_ssize_t n_sources, groups
+    cdef const int* from_                           # [n_sources] buffers
+    cdef const Py_ssize_t* sizes                    # [n_sources] columns of a group
+    cdef const Py_ssize_t* starts                   # [n_sources] their first in the target's group
+    cdef const int* copied                          # [n_sources] 0: they lie in the target already
+    cdef void copy(self, Run* run, Share* share, Py_ssize_t i, bint back) noexcept nogil
+
+
+cdef class ColumnsOp(Op):
+    cdef object index
+    cdef const int64_t* column                      # [n_out]
+    cdef readonly bint view                         # target is a view of the source
+
+
+cdef class EmbeddingOp(Op):
+    cdef object name
+    cdef int table                                  # tensor
+    cdef Py_ssize_t offset, limit, dim
+    cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* t0, Py_ssize_t* t1, Py_ssize_t* j0,
+                    Py_ssize_t* j1) noexcept nogil
 
 
 cdef class PythonOp(Op):

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ errors: Final[dict[int, BaseException]]
 class Op:
     source: int
     target: int
+    sources: tuple[int, ...]
     n_in: int
     n_out: int
     trainable: bool
@@ -51,6 +53,43 @@ class DropoutOp(Op):
 @disjoint_base
 class AffineOp(Op):
     def __init__(self, source: int, target: int, n: int, scale: float, offset: float) -> None: ...
+
+@disjoint_base
+class ForkOp(Op):
+    def __init__(self, source: int, target: int, n: int) -> None: ...
+
+@disjoint_base
+class AddOp(Op):
+    copies: bool
+    def __init__(self, a: int, b: int, target: int, n: int) -> None: ...
+    def share_gradient(self) -> None: ...
+
+@disjoint_base
+class ConcatOp(Op):
+    def __init__(
+        self, sources: Sequence[int], sizes: Sequence[int], copied: Sequence[bool], target: int, groups: int
+    ) -> None: ...
+
+@disjoint_base
+class ColumnsOp(Op):
+    view: bool
+    def __init__(self, source: int, target: int, n_in: int, index: _Array) -> None: ...
+
+@disjoint_base
+class EmbeddingOp(Op):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        n_in: int,
+        table: int,
+        offset: int,
+        limit: int,
+        dim: int,
+        trainable: bool,
+        name: str,
+    ) -> None: ...
+    def error(self, row: int, column: int) -> ValueError: ...
 
 @disjoint_base
 class PythonOp(Op):

@@ -18,6 +18,7 @@ cdef class Op:
 
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, bint trainable=False):
         self.source, self.target, self.n_in, self.n_out = source, target, n_in, n_out
+        self.sources = (source,)
         self.trainable = trainable
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
@@ -238,6 +239,207 @@ cdef class AffineOp(Op):
         run.k.affine(r1 - r0, self.n_in, at(run.dy[self.target], r0, run.ld[self.target], 0, size),
                      run.ld[self.target], self.scale, 0.0,
                      at(run.dy[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source])
+
+
+cdef inline void copy_rows(const fnn_kernels* k, Py_ssize_t rows, Py_ssize_t cols, char* x, Py_ssize_t ldx, char* y,
+                           Py_ssize_t ldy) noexcept nogil:
+    k.gather(FNN_SRC_F32 if k.itemsize == 4 else FNN_SRC_F64, rows, cols, x, ldx * k.itemsize, k.itemsize, NULL, y, ldy)
+
+
+cdef class ForkOp(Op):
+    """A second reader of `source`: y[target] is a view of y[source], and dy[target] is added to dy[source], which was
+    written by a later op. An op that reads a buffer writes its gradient; ForkOp alone adds to it."""
+
+    def __init__(self, int source, int target, Py_ssize_t n):
+        super().__init__(source, target, n, n)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        cdef char* dx = at(run.dy[self.source], r0, run.ld[self.source], 0, size)
+        run.k.add(r1 - r0, self.n_in, at(run.dy[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target],
+                  dx, run.ld[self.source], dx, run.ld[self.source])
+
+
+cdef class AddOp(Op):
+    """y = a + b. The gradient of a lies where that of y does, unless that is impossible (`copies`)."""
+
+    def __init__(self, int a, int b, int target, Py_ssize_t n):
+        super().__init__(a, target, n, n)
+        self.other, self.sources, self.copies = b, (a, b), True
+
+    def share_gradient(self):
+        """dy[source] is a view of dy[target]."""
+        self.copies = False
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        run.k.add(r1 - r0, self.n_in, at(run.y[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source],
+                  at(run.y[self.other], r0, run.ld[self.other], 0, size), run.ld[self.other],
+                  at(run.y[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        cdef char* dy = at(run.dy[self.target], r0, run.ld[self.target], 0, size)
+        if run.dy[self.other] != NULL:
+            copy_rows(run.k, r1 - r0, self.n_in, dy, run.ld[self.target],
+                      at(run.dy[self.other], r0, run.ld[self.other], 0, size), run.ld[self.other])
+        if self.copies and run.dy[self.source] != NULL:
+            copy_rows(run.k, r1 - r0, self.n_in, dy, run.ld[self.target],
+                      at(run.dy[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source])
+
+
+cdef class ConcatOp(Op):
+    """Buffers side by side, in `groups` groups of columns each. Those that no op but this one reads lie in the target
+    from the beginning, with their gradients; only the others are copied."""
+
+    def __init__(self, sources, sizes, copied, int target, Py_ssize_t groups):
+        cdef Py_ssize_t n_out = groups * sum(sizes)
+        super().__init__(sources[0], target, n_out, n_out)
+        self.sources, self.n_sources, self.groups = tuple(sources), len(sources), groups
+        starts = np.cumsum(sizes, dtype=np.intp) - sizes
+        self.tables = (np.array(sources, dtype=np.intc), np.array(sizes, dtype=np.intp), starts,
+                       np.array(copied, dtype=np.intc))
+        self.from_ = <const int*><size_t>self.tables[0].ctypes.data
+        self.sizes = <const Py_ssize_t*><size_t>self.tables[1].ctypes.data
+        self.starts = <const Py_ssize_t*><size_t>self.tables[2].ctypes.data
+        self.copied = <const int*><size_t>self.tables[3].ctypes.data
+
+    cdef void copy(self, Run* run, Share* share, Py_ssize_t i, bint back) noexcept nogil:
+        """One source to its place, or its gradient back."""
+        cdef int source = self.from_[i], size = run.k.itemsize
+        cdef char** base = run.dy if back else run.y
+        cdef Py_ssize_t r0, r1, g, ldpart = run.ld[source], ldall = run.ld[self.target], n = self.sizes[i]
+        cdef char* part
+        cdef char* whole
+        lane_rows(share, &r0, &r1)
+        for g in range(self.groups):
+            part = at(base[source], r0, ldpart, g * n, size)
+            whole = at(base[self.target], r0, ldall, g * (self.n_out // self.groups) + self.starts[i], size)
+            if back:
+                copy_rows(run.k, r1 - r0, n, whole, ldall, part, ldpart)
+            else:
+                copy_rows(run.k, r1 - r0, n, part, ldpart, whole, ldall)
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.n_sources):
+            if self.copied[i]:
+                self.copy(run, share, i, False)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.n_sources):
+            if self.copied[i] and run.dy[self.from_[i]] != NULL:
+                self.copy(run, share, i, True)
+
+
+cdef class ColumnsOp(Op):
+    """y[:, i] = x[:, index[i]]; a view of x where the index counts up by one."""
+
+    def __init__(self, int source, int target, Py_ssize_t n_in, index):
+        super().__init__(source, target, n_in, len(index))
+        self.index = np.ascontiguousarray(index, dtype=np.int64)
+        if not 0 <= self.index.min() <= self.index.max() < n_in:
+            raise ValueError(f"columns {self.index.min()} to {self.index.max()} of {n_in}")
+        self.column = <const int64_t*><size_t>self.index.ctypes.data
+        self.view = bool((np.diff(self.index) == 1).all())
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        if self.view:
+            return
+        lane_rows(share, &r0, &r1)
+        run.k.take_columns(r1 - r0, self.n_out, self.column,
+                           at(run.y[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source],
+                           at(run.y[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target])
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        run.k.put_columns(r1 - r0, self.n_in, self.n_out, self.column,
+                          at(run.dy[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target],
+                          at(run.dy[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source])
+
+
+cdef class EmbeddingOp(Op):
+    """y[r, c * dim ...] = row x[r, c] of the tensor `table` (limit, dim). The integers stay in the op's state for the
+    units, which are blocks of the table: every row takes the optimizer's step, named by the batch or not."""
+
+    def __init__(self, int source, int target, Py_ssize_t n_in, int table, Py_ssize_t offset, Py_ssize_t limit,
+                 Py_ssize_t dim, bint trainable, name):
+        super().__init__(source, target, n_in, n_in * dim, trainable)
+        self.table, self.offset, self.limit, self.dim, self.name = table, offset, limit, dim, name
+
+    cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
+        return max_rows * self.n_in * sizeof(int32_t)
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, bad
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        bad = run.k.embed(r1 - r0, self.n_in, self.dim, self.limit,
+                          at(run.y[self.source], r0, run.ld[self.source], 0, size), run.ld[self.source],
+                          run.param + self.offset * size, <int32_t*>run.state[self.place] + r0 * self.n_in,
+                          at(run.y[self.target], r0, run.ld[self.target], 0, size), run.ld[self.target])
+        if bad >= 0:
+            enter_python(run)
+            with gil:
+                fail(run, self.error(r0 + bad // self.n_in, bad % self.n_in))
+            leave_python(run)
+
+    def error(self, row, column):
+        return ValueError(f"layer {self.name!r} takes integers from 0 to {self.limit - 1}; received another number in "
+                          f"row {row} of a batch, column {column} of its input")
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        """Integers have no gradient; what is below gets zeros."""
+        cdef Py_ssize_t r0, r1, r
+        lane_rows(share, &r0, &r1)
+        for r in range(r0, r1):
+            memset(at(run.dy[self.source], r, run.ld[self.source], 0, run.k.itemsize), 0, self.n_in * run.k.itemsize)
+
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
+        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * unit_cols // cols
+        return (self.limit + rows - 1) // rows * ((self.dim + cols - 1) // cols)
+
+    cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* t0, Py_ssize_t* t1, Py_ssize_t* j0,
+                    Py_ssize_t* j1) noexcept nogil:
+        """Rows [t0, t1) and columns [j0, j1) of the table that the unit covers."""
+        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * unit_cols // cols
+        cdef Py_ssize_t col_blocks = (self.dim + cols - 1) // cols
+        t0[0] = unit // col_blocks * rows
+        j0[0] = unit % col_blocks * cols
+        t1[0] = min(self.limit, t0[0] + rows)
+        j1[0] = min(self.dim, j0[0] + cols)
+
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
+        """An element of a table costs the update alone, one of a kernel a chain of multiply-adds too."""
+        cdef Py_ssize_t t0, t1, j0, j1
+        self.block(unit_cols, unit, &t0, &t1, &j0, &j1)
+        return (t1 - t0) * (j1 - j0) // 2
+
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        cdef int size = run.k.itemsize
+        cdef Py_ssize_t t0, t1, j0, j1, ldgrad
+        cdef char* grad
+        self.block(run.unit_cols, unit, &t0, &t1, &j0, &j1)
+        if mode == GRADIENT_THEN_UPDATE:
+            grad, ldgrad = scratch, j1 - j0
+        else:
+            grad, ldgrad = run.grad + (self.offset + t0 * self.dim + j0) * size, self.dim
+        if mode != UPDATE:
+            run.k.embed_grad(rows, self.n_in, self.dim, <const int32_t*>run.state[self.place], t0, t1, j0, j1,
+                             run.dy[self.target], run.ld[self.target], grad, ldgrad)
+        if mode != GRADIENT:
+            step_block(run, self.table, t0, t1 - t0, j0, j1 - j0, grad, ldgrad)
 
 
 cdef class PythonOp(Op):

@@ -27,6 +27,8 @@ from fastnn._kernels.threads cimport (
     fnn_pause, fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
 )
 
+import collections
+import itertools
 import math
 
 import numpy as np
@@ -119,6 +121,9 @@ cdef class Program:
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
+    cdef dict views                     # buffer: (buffer, column) that its outputs lie at, and its gradients
+    cdef dict gradient_views            # but these gradients lie elsewhere, None: in a memory of their own
+    cdef double table_work              # multiply-adds that the updates of tables are worth, a step
     cdef object loss                    # (kind, param, keeps outputs) or an object with call and gradient
     cdef const fnn_kernels* k
     cdef void** op_array
@@ -133,6 +138,7 @@ cdef class Program:
         self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
         self.forward_tuners, self.tensor_places, self.tensor_rows, self.multipliers = {}, {}, [], []
+        self.views, self.gradient_views = {}, {}
 
     def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0):
         """Number of the parameter array of this shape at `offset` of the flat block; what is registered again is the
@@ -170,6 +176,51 @@ cdef class Program:
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))
 
+    def fork(self, int source):
+        """The same outputs for a reader that goes forward before the last reader of `source` does."""
+        target = self._add(ForkOp(source, len(self.widths), self.widths[source]))
+        self.views[target], self.gradient_views[target] = (source, 0), None
+        return target
+
+    def add(self, int a, int b):
+        return self._add(AddOp(a, b, len(self.widths), self.widths[a]))
+
+    def concatenate(self, sources, sizes):
+        """Side by side, `sizes` columns of each in turn, as often as they have them."""
+        cdef Py_ssize_t groups = self.widths[sources[0]] // sizes[0]
+        target = len(self.widths)
+        readers = self._readers()
+        copied = [groups > 1 or b in self.views or b in readers or self.producers[b] is None or sources.count(b) > 1
+                  for b in sources]
+        for b, start, copy in zip(sources, itertools.accumulate(sizes, initial=0), copied):
+            if not copy:
+                self.views[b] = target, start
+        return self._add(ConcatOp(sources, sizes, copied, target, groups))
+
+    def columns(self, int source, index):
+        cdef ColumnsOp op = ColumnsOp(source, len(self.widths), self.widths[source], index)
+        if op.view:
+            self.views[op.target], self.gradient_views[op.target] = (source, <Py_ssize_t>op.column[0]), None
+        return self._add(op)
+
+    def embedding(self, int source, Py_ssize_t limit, Py_ssize_t dim, int table, bint trainable, name):
+        """table: a tensor (limit, dim)."""
+        self.table_work += 2.0 * limit * dim if trainable else 0.0
+        return self._add(EmbeddingOp(source, len(self.widths), self.widths[source], table, self._offset(table), limit,
+                                     dim, trainable, name))
+
+    def _readers(self):
+        """How many ops read each buffer."""
+        return collections.Counter(source for op in self.ops for source in op.sources)
+
+    def _place(self, buffer, bint gradient=False):
+        """The buffer in whose memory this one's outputs, or gradients, lie, and the column where they begin."""
+        view = self.gradient_views.get(buffer, self.views.get(buffer)) if gradient else self.views.get(buffer)
+        if view is None:
+            return buffer, 0
+        root, column = self._place(view[0], gradient)
+        return root, column + view[1]
+
     def python(self, int source, Py_ssize_t n_out, layer, tensors, bint trainable):
         self.has_python = True
         return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, tensors, trainable))
@@ -186,12 +237,17 @@ cdef class Program:
         needs[0] = training and inputs
         self.trains = needs[0]
         for op in self.ops:
-            op.wants_dx = training and needs[op.source]
-            needs[op.target] = training and (needs[op.source] or op.trainable)
+            op.wants_dx = training and any([needs[source] for source in op.sources])
+            needs[op.target] = training and (op.wants_dx or op.trainable)
             self.trains = self.trains or op.trainable
             self.meets = self.meets or op.meets
         needs[len(needs) - 1] = training
         self.needs_gradient = list(needs)
+        readers = self._readers()
+        for op in self.ops:
+            if isinstance(op, AddOp) and readers[op.source] == 1 and not {op.source, op.target} & self.views.keys():
+                op.share_gradient()
+                self.gradient_views[op.source] = op.target, 0
         if not self.multipliers:
             self.multipliers.append(1.0)
         self.multiplier_table = np.array(self.multipliers)
@@ -211,7 +267,7 @@ cdef class Program:
                 self.widths.append(dense.n_out)
                 self.needs_gradient.append(False)
             below = self.producers[dense.source]
-            if dense.wants_dx and isinstance(below, DenseOp):
+            if dense.wants_dx and isinstance(below, DenseOp) and readers[dense.source] == 1:
                 dense.join_below(below)
         self.kernel_bytes = self.work * self.k.itemsize
         self.effort = self.work + 16 * sum(self.widths)
@@ -265,21 +321,28 @@ cdef class Workspace:
         cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
         cdef Op op
         self.program, self.max_rows = program, max_rows
-        strides = np.array([row_stride(width, itemsize) for width in program.widths], dtype=np.intp)
+        places = [program._place(b) for b in range(buffers)]
+        gradient_places = [program._place(b, True) for b in range(buffers)]
+        strides = np.array([row_stride(program.widths[root], itemsize) for root, _ in places], dtype=np.intp)
         sizes = [int(max_rows) * int(ld) * int(itemsize) + SLACK for ld in strides]
-        wanted = sum(sizes) + sum(s for s, needed in zip(sizes, program.needs_gradient) if needed)
+        own = [places[b][0] == b for b in range(buffers)]
+        own_gradient = [program.needs_gradient[b] and gradient_places[b][0] == b for b in range(buffers)]
+        wanted = sum(s * (y + dy) for s, y, dy in zip(sizes, own, own_gradient))
         if wanted > 1 << 62:
             raise ValueError(f"a batch of {max_rows} rows needs {wanted} bytes, more than can be addressed")
         arena = aligned_zeros(wanted, np.uint8)
         pointers = np.zeros(2 * buffers, dtype=np.uintp)
         start = arena.ctypes.data
+        for b, owned in enumerate(own + own_gradient):
+            if owned:
+                pointers[b] = start
+                start += sizes[b % buffers]
         for b in range(buffers):
-            pointers[b] = start
-            start += sizes[b]
-        for b in range(buffers):
+            root, column = places[b]
+            pointers[b] = pointers[root] + column * itemsize
+            root, column = gradient_places[b]
             if program.needs_gradient[b]:
-                pointers[buffers + b] = start
-                start += sizes[b]
+                pointers[buffers + b] = pointers[buffers + root] + column * itemsize
         self.nbytes = arena.nbytes
         row_loss = np.zeros(max_rows, dtype=np.float64)
         self.arrays = [strides, arena, pointers, row_loss, param, grad, *slots]
@@ -500,7 +563,7 @@ cdef class Runner:
         if (n_threads, rows) not in self.tuners:
             if len(self.tuners) >= MAX_TUNERS:
                 self.tuners.clear()
-            self.tuners[n_threads, rows] = Tuner(n_threads, rows, program.work * rows * 3,
+            self.tuners[n_threads, rows] = Tuner(n_threads, rows, program.work * rows * 3 + program.table_work,
                                                  program.kernel_bytes)
         return self.tuners[n_threads, rows]
 

@@ -90,9 +90,9 @@ class Container(Layer):
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         buffers = []
-        for chain in self._chains:
+        for i, chain in enumerate(self._chains):
             # A gradient is written to `source` by its last reader, which goes back first; the others add theirs.
-            last = chain is self._chains[-1]
+            last = i + 1 == len(self._chains)
             buffer = source if last or not training else program.fork(source)
             for layer in chain:
                 buffer = layer.lower(program, buffer, training, False)

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from fastnn import initializers
 from fastnn._kernels.program import Program
-from fastnn.initializers import Initializer
 from fastnn.inputs import check_count, check_size
-from fastnn.layers.base import Layer, parameter_property
+from fastnn.layers.base import Layer, Parameter, parameter_property
 
 __all__ = ["Embedding"]
 
@@ -76,8 +75,8 @@ class Embedding(Layer):
                    self.output_dim)
         return (*input_shape, self.output_dim)
 
-    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, tuple[tuple[int, ...], Initializer]]:
-        return {"embeddings": ((self.input_dim, self.output_dim), self.embeddings_initializer)}
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
+        return {"embeddings": Parameter((self.input_dim, self.output_dim), self.embeddings_initializer)}
 
     def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> None:
         if columns is not None:
@@ -87,5 +86,5 @@ class Embedding(Layer):
         if self.input_dim > MOST[program.dtype]:
             raise ValueError(f"input_dim must be at most {MOST[program.dtype]} in {program.dtype}, where larger integers "
                              f"are not exact; received {self.input_dim}")
-        return program.embedding(source, self.input_dim, self.output_dim, self._offsets["embeddings"], self.trainable,
+        return program.embedding(source, self.input_dim, self.output_dim, self._tensor(program, "embeddings"), self.trainable,
                                  self.path)

@@ -8,6 +8,7 @@
 #include "metrics.inc.c"
 #include "optimizers.inc.c"
 #include "rows.inc.c"
+#include "structure.inc.c"
 
 static const fnn_kernels FN(table) = {
     .isa = FNN_STR(FNN_ISA),
@@ -20,6 +21,7 @@ static const fnn_kernels FN(table) = {
     .transposed_size = FN(transposed_size),
     .transpose = FN(transpose),
     .dense_forward = FN(dense_forward),
+    .dense_forward_transposed = FN(dense_forward_transposed),
     .dense_input_grad = FN(dense_input_grad),
     .dense_kernel_grad = FN(dense_kernel_grad),
     .column_sum = FN(column_sum),
@@ -30,4 +32,9 @@ static const fnn_kernels FN(table) = {
     .affine = FN(affine),
     .all_finite = FN(all_finite),
     .dropout = FN(dropout),
+    .add = FN(add),
+    .take_columns = FN(take_columns),
+    .put_columns = FN(put_columns),
+    .embed = FN(embed),
+    .embed_grad = FN(embed_grad),
 };

@@ -166,6 +166,10 @@ typedef struct {
     void (*dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1,
                           const void *x, fnn_size ldx, const void *w, fnn_size ldw, const void *bias,
                           int activation, double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy);
+    /* Columns [i0, i1) of y = activation(x @ W.T + bias), from wt; i0 a multiple of nr, z as above. */
+    void (*dense_forward_transposed)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1,
+                                     const void *x, fnn_size ldx, const void *wt, const void *bias,
+                                     int activation, double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy);
     /* Columns [i0, i1) of dx = (dz @ W.T) * activation'(saved): the activation is that of the layer below. */
     void (*dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1,
                              const void *dz, fnn_size lddz, const void *wt,
@@ -196,6 +200,23 @@ typedef struct {
     /* y = keep ? x / (1 - rate) : 0, keep from Philox at (seed, stream, step, row0 + r, c) */
     void (*dropout)(fnn_size rows, fnn_size cols, fnn_size row0, const void *x, fnn_size ldx,
                     double rate, uint64_t seed, uint32_t stream, uint64_t step, void *y, fnn_size ldy);
+
+    /* structure.inc.c */
+    /* y = a + b; y may be a or b */
+    void (*add)(fnn_size rows, fnn_size cols, const void *a, fnn_size lda, const void *b, fnn_size ldb, void *y,
+                fnn_size ldy);
+    /* y[r, i] = x[r, column[i]] for i < n, and its gradient, which is written to all `cols` columns of dx */
+    void (*take_columns)(fnn_size rows, fnn_size n, const int64_t *column, const void *x, fnn_size ldx, void *y,
+                         fnn_size ldy);
+    void (*put_columns)(fnn_size rows, fnn_size cols, fnn_size n, const int64_t *column, const void *dy, fnn_size lddy,
+                        void *dx, fnn_size lddx);
+    /* y[r, c * dim ...] = row x[r, c] of the table (limit, dim). index (rows * cols,) gets the x as integers, zeros where
+     * they are none in [0, limit); returns r * cols + c of the first such one, or -1. */
+    fnn_size (*embed)(fnn_size rows, fnn_size cols, fnn_size dim, fnn_size limit, const void *x, fnn_size ldx,
+                      const void *table, int32_t *index, void *y, fnn_size ldy);
+    /* Block [t0, t1) x [j0, j1) of the table's gradient, stored at g: rows of dy added up in order. */
+    void (*embed_grad)(fnn_size rows, fnn_size cols, fnn_size dim, const int32_t *index, fnn_size t0, fnn_size t1,
+                       fnn_size j0, fnn_size j1, const void *dy, fnn_size lddy, void *g, fnn_size ldg);
 } fnn_kernels;
 
 /* One table per instruction set that was compiled in; NULL for a dtype out of range. */
@@ -210,5 +231,8 @@ fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size 
 /* Integers of an integer source, `stride` bytes apart, as labels; 0 if one is not in [0, n_classes) or the source is
  * none of integers. */
 int fnn_copy_labels(int source, fnn_size n, const void *src, fnn_size stride, fnn_size n_classes, int32_t *labels);
+
+/* First row of a column of src that holds no integer in [0, limit), or -1; not for FNN_SRC_F16. */
+fnn_size fnn_first_bad_index(int source, fnn_size rows, const void *src, fnn_size row_stride, fnn_size limit);
 
 #endif

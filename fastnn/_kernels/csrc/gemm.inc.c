@@ -144,11 +144,12 @@ INLINE void FN(panel)(const int by_row, fnn_size m, fnn_size n, fnn_size k, cons
     }
 }
 
-static void FN(dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x_,
-                              fnn_size ldx, const void *w_, fnn_size ldw, const void *bias_, int activation,
-                              double alpha, void *z_, fnn_size ldz, void *y_, fnn_size ldy)
+/* Columns [j0, j1) of y = activation(x @ B + bias): panels of B are `step` apart, its rows ldb. */
+INLINE void FN(forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x_, fnn_size ldx,
+                        const void *b_, fnn_size step, fnn_size ldb, const void *bias_, int activation, double alpha,
+                        void *z_, fnn_size ldz, void *y_, fnn_size ldy)
 {
-    const T *x = x_, *w = w_, *bias = bias_;
+    const T *x = x_, *b = b_, *bias = bias_;
     T *z = z_, *y = y_;
     T *out = z ? z : y;
     const fnn_size ldout = z ? ldz : ldy;
@@ -157,12 +158,26 @@ static void FN(dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_siz
         const fnn_size m = rows - r0 < FN(MC) ? rows - r0 : FN(MC);
         for (fnn_size j = j0, n; j < j1; j += n) {
             n = FN(tile_width)(m, j1 - j);
-            FN(panel)(1, m, n, n_in, x + r0 * ldx, ldx, w + j, NR, ldw, out + r0 * ldout + j, ldout,
+            FN(panel)(1, m, n, n_in, x + r0 * ldx, ldx, b + j / NR * step, step, ldb, out + r0 * ldout + j, ldout,
                       bias ? bias + j : NULL, relu);
             if (z || (activation != FNN_LINEAR && !relu))
                 FN(activation_forward)(activation, alpha, m, n, out + r0 * ldout + j, ldout, y + r0 * ldy + j, ldy);
         }
     }
+}
+
+static void FN(dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x,
+                              fnn_size ldx, const void *w, fnn_size ldw, const void *bias, int activation,
+                              double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy)
+{
+    FN(forward)(rows, n_in, j0, j1, x, ldx, w, NR, ldw, bias, activation, alpha, z, ldz, y, ldy);
+}
+
+static void FN(dense_forward_transposed)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1, const void *x,
+                                         fnn_size ldx, const void *wt, const void *bias, int activation,
+                                         double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy)
+{
+    FN(forward)(rows, n_out, i0, i1, x, ldx, wt, NR * n_out, NR, bias, activation, alpha, z, ldz, y, ldy);
 }
 
 static void FN(dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1, const void *dz_,

@@ -30,6 +30,33 @@ fnn_size fnn_first_nonfinite_row(int source, int dtype, fnn_size rows, fnn_size 
     return -1;
 }
 
+/* Integers that a table has no row for. */
+#define LOOK(S, bad)                                                                               \
+    for (fnn_size r = 0; r < rows; r++) {                                                          \
+        const S value = *(const S *)((const char *)src + r * row_stride);                          \
+        if (bad) return r;                                                                         \
+    }                                                                                              \
+    break;
+#define NO_INTEGER(T) !(value >= 0 && value < (T)limit) || value != (T)(int64_t)value
+#define OUTSIDE (uint64_t)value >= (uint64_t)limit
+
+fnn_size fnn_first_bad_index(int source, fnn_size rows, const void *src, fnn_size row_stride, fnn_size limit)
+{
+    switch (source) {
+    case FNN_SRC_F32: LOOK(float, NO_INTEGER(float))
+    case FNN_SRC_F64: LOOK(double, NO_INTEGER(double))
+    case FNN_SRC_I8: LOOK(int8_t, OUTSIDE)
+    case FNN_SRC_U8: LOOK(uint8_t, OUTSIDE)
+    case FNN_SRC_I16: LOOK(int16_t, OUTSIDE)
+    case FNN_SRC_U16: LOOK(uint16_t, OUTSIDE)
+    case FNN_SRC_I32: LOOK(int32_t, OUTSIDE)
+    case FNN_SRC_U32: LOOK(uint32_t, OUTSIDE)
+    case FNN_SRC_I64: LOOK(int64_t, OUTSIDE)
+    case FNN_SRC_U64: LOOK(uint64_t, OUTSIDE)
+    }
+    return -1;
+}
+
 /* A negative label is a large one without its sign. */
 #define COPY(S)                                                                                    \
     for (fnn_size i = 0; i < n; i++) {                                                             \
