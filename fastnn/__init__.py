@@ -20,6 +20,7 @@ from fastnn import (
     metrics,
     optimizers,
     reference,
+    schedules,
 )
 from fastnn._kernels.threads import get_num_threads, set_num_threads
 from fastnn.config import show_config
@@ -48,6 +49,7 @@ __all__ = [
     "metrics",
     "optimizers",
     "reference",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

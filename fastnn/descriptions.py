@@ -15,6 +15,7 @@ from fastnn.initializers import Initializer
 from fastnn.inputs import check_count
 from fastnn.layers import registry
 from fastnn.layers.base import Layer, described_layer
+from fastnn.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from fastnn.model import Sequential
@@ -90,9 +91,23 @@ def new_training_objects(training: dict[str, Any],
     watched = training.get("metrics")
     if not isinstance(watched, list):
         raise ValueError(f"the metrics are {brief(watched)}; a list is allowed")
+    schedules = {cls.name: cls for cls in custom.values() if issubclass(cls, LearningRateSchedule)}
+    if schedules:
+        training = training | {"optimizer": _with_objects(training["optimizer"], schedules)}
     return (_object(training["optimizer"], optimizers.Optimizer, optimizers._CLASSES, custom),
             _object(training.get("loss"), losses.Loss, losses._CLASSES, custom),
             [_object(entry, metrics.Metric, metrics._CLASSES, custom) for entry in watched])
+
+
+def _with_objects(config: Any, classes: dict[str, type]) -> Any:
+    """A configuration in which those of `classes`, however deep inside, have become objects."""
+    if isinstance(config, list):
+        return [_with_objects(value, classes) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _with_objects(value, classes) for key, value in config.items()}
+    cls = classes.get(str(config.get("name")))
+    return config if cls is None else _construct(cls, config)
 
 
 def _object(entry: Any, base: type, classes: Sequence[type], custom: dict[str, type]) -> Any:

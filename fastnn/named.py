@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
@@ -40,7 +41,7 @@ def find(identifier: Any, base: type[N], table: Mapping[str, Callable[..., N]]) 
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, base) and identifier is not base:
         return identifier()
-    kind = base.__name__.lower()
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", base.__name__).lower()
     if isinstance(identifier, Mapping):
         arguments = dict(identifier)
         identifier = arguments.pop("name", None)

@@ -8,12 +8,15 @@ is 1) and ``lr`` the learning rate. With a `weight_decay` every step begins with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastnn import schedules
 from fastnn.named import Named, find, number
+from fastnn.schedules import LearningRateSchedule
 
 __all__ = [
     "Optimizer",
@@ -31,6 +34,8 @@ __all__ = [
     "deserialize",
 ]
 
+Rate = float | LearningRateSchedule | Mapping[str, Any]
+
 RATE = "[0, 1)"
 NOT_NEGATIVE = "[0, inf)"
 
@@ -46,8 +51,8 @@ class Optimizer(Named):
 
     Attributes
     ----------
-    learning_rate : float
-        May be set at any time; at least 0.
+    learning_rate : float or LearningRateSchedule
+        A number, at least 0, that may be set at any time; or a schedule, which only another schedule may replace.
     weight_decay : float or None
         Decoupled weight decay; at least 0.
     kind : str
@@ -64,7 +69,7 @@ class Optimizer(Named):
     hyper: tuple[float, ...] = ()
     slots: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, weight_decay: float | None) -> None:
+    def __init__(self, learning_rate: Rate, weight_decay: float | None) -> None:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
 
@@ -84,12 +89,48 @@ class Optimizer(Named):
         self._weight_decay = None if value is None else number("weight_decay", value, NOT_NEGATIVE)
 
     @property
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Any:
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = number("learning_rate", value, NOT_NEGATIVE)
+    def learning_rate(self, value: Rate) -> None:
+        self._filled = np.empty(0)
+        if isinstance(value, (LearningRateSchedule, Mapping)):
+            self._learning_rate: float | LearningRateSchedule = schedules.get(value)
+            return
+        rate = number("learning_rate", value, NOT_NEGATIVE)
+        if isinstance(getattr(self, "_learning_rate", None), LearningRateSchedule):
+            raise TypeError(f"the learning rate follows {self._learning_rate!r} and cannot be set to the number "
+                            f"{value!r}; compile with a new optimizer, or set another schedule")
+        self._learning_rate = rate
+
+    def rates(self, first: int, n: int) -> NDArray[np.float64]:
+        """The learning rates of `n` steps, `first` of them done before.
+
+        Raises
+        ------
+        ValueError
+            If a schedule gives a rate that is negative or not finite.
+
+        Examples
+        --------
+        >>> import fastnn as fnn
+        >>> fnn.optimizers.SGD(fnn.schedules.ExponentialDecay(0.1, 1, 0.5)).rates(0, 3)
+        array([0.1  , 0.05 , 0.025])
+        """
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return schedules.checked_rates(self._learning_rate, first, n)
+        filled = self._filled       # kept, since calls from Python loops ask for one rate at a time
+        if filled.size != n:
+            filled = self._filled = np.full(n, self._learning_rate)
+            filled.flags.writeable = False
+        return filled
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            config["learning_rate"] = self._learning_rate.get_config()
+        return config
 
     @property
     def slot_init(self) -> tuple[float, ...]:
@@ -104,7 +145,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or LearningRateSchedule, default 0.01
         At least 0.
     momentum : float, default 0.0
         In [0, 1].
@@ -126,7 +167,7 @@ class SGD(Optimizer):
 
     name = "sgd"
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False,
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.0, nesterov: bool = False,
                  weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.momentum = number("momentum", momentum, "[0, 1]")
@@ -147,7 +188,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     rho : float, default 0.9
         In [0, 1).
@@ -167,7 +208,7 @@ class RMSprop(Optimizer):
 
     name = "rmsprop"
 
-    def __init__(self, learning_rate: float = 0.001, rho: float = 0.9, momentum: float = 0.0,
+    def __init__(self, learning_rate: Rate = 0.001, rho: float = 0.9, momentum: float = 0.0,
                  epsilon: float = 1e-7, centered: bool = False, weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.rho = number("rho", rho, RATE)
@@ -186,7 +227,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     initial_accumulator_value : float, default 0.1
         What ``a`` begins with; at least 0.
@@ -204,7 +245,7 @@ class Adagrad(Optimizer):
     name = kind = "adagrad"
     slots = ("accumulator",)
 
-    def __init__(self, learning_rate: float = 0.001, initial_accumulator_value: float = 0.1,
+    def __init__(self, learning_rate: Rate = 0.001, initial_accumulator_value: float = 0.1,
                  epsilon: float = 1e-7, weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value,
@@ -225,7 +266,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0; the paper's is 1.
     rho : float, default 0.95
         In [0, 1).
@@ -243,7 +284,7 @@ class Adadelta(Optimizer):
     name = kind = "adadelta"
     slots = ("accumulated_grad", "accumulated_delta")
 
-    def __init__(self, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7,
+    def __init__(self, learning_rate: Rate = 0.001, rho: float = 0.95, epsilon: float = 1e-7,
                  weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.rho = number("rho", rho, RATE)
@@ -254,7 +295,7 @@ class Adadelta(Optimizer):
 class _Moments(Optimizer):
     """What Adam's family shares: two decay rates and an epsilon that keeps the divisor from 0."""
 
-    def __init__(self, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+    def __init__(self, learning_rate: Rate, beta_1: float, beta_2: float, epsilon: float,
                  weight_decay: float | None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.beta_1 = number("beta_1", beta_1, RATE)
@@ -273,7 +314,7 @@ class Adam(_Moments):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     beta_1 : float, default 0.9
         In [0, 1).
@@ -301,7 +342,7 @@ class Adam(_Moments):
 
     name = "adam"
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
                  epsilon: float = 1e-7, amsgrad: bool = False, weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
         self.amsgrad = _flag("amsgrad", amsgrad)
@@ -316,7 +357,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     weight_decay : float, default 0.004
         At least 0.
@@ -336,7 +377,7 @@ class AdamW(Adam):
 
     name = "adamw"
 
-    def __init__(self, learning_rate: float = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
+    def __init__(self, learning_rate: Rate = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
                  beta_2: float = 0.999, epsilon: float = 1e-7, amsgrad: bool = False) -> None:
         number("weight_decay", weight_decay, NOT_NEGATIVE)  # None, which other optimizers take, included
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay)
@@ -350,7 +391,7 @@ class Adamax(_Moments):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     beta_1 : float, default 0.9
         In [0, 1).
@@ -370,7 +411,7 @@ class Adamax(_Moments):
     name = kind = "adamax"
     slots = ("m", "u")
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
                  epsilon: float = 1e-7, weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
@@ -384,7 +425,7 @@ class Nadam(_Moments):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     beta_1 : float, default 0.9
         In [0, 1).
@@ -404,7 +445,7 @@ class Nadam(_Moments):
     name = kind = "nadam"
     slots = ("m", "v")
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
                  epsilon: float = 1e-7, weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
 
@@ -416,7 +457,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or LearningRateSchedule, default 0.001
         At least 0.
     beta_1 : float, default 0.9
         In (0, 1).
@@ -434,7 +475,7 @@ class Lion(Optimizer):
     name = kind = "lion"
     slots = ("m",)
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.99,
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.99,
                  weight_decay: float | None = None) -> None:
         super().__init__(learning_rate, weight_decay)
         self.beta_1 = number("beta_1", beta_1, "(0, 1)")

@@ -107,6 +107,7 @@ class ReferenceMLP:
         o: Any = self.optimizer
         t, names = self.steps, ("learning_rate", "weight_decay", "rho", "beta_1", "beta_2", "epsilon")
         given: dict[str, Any] = {name: getattr(o, name) for name in names if hasattr(o, name)}
+        given["learning_rate"] = float(o.rates(t - 1, 1)[0])
         match o.kind:
             case "sgd":
                 reference.sgd_step(param, grad, **given)

@@ -267,22 +267,22 @@ class Trainer:
         batch = min(batch_size, data.n)
         state = self._optimizer_state()
         runner = self._workspace("train", batch)
+        rates = self.optimizer.rates(state.step, -(-data.n // batch))
         # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
         index = self._shuffled(data.n) if shuffle and batch < data.n else None
         specs = self._specs(watched)
         tick = None if calls is None else partial(_progress, calls, batch, data.n)
-        rate = self.optimizer.learning_rate
-        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rate, self.seed, threads, specs,
+        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads, specs,
                                                            tick)
         if nonfinite:
             raise DivergenceError(
                 f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
-                f"(learning rate {rate:g}); the weights are those from before that batch. {REMEDY}",
+                f"(learning rate {rates[done]:g}); the weights are those from before that batch. {REMEDY}",
                 epoch + 1, done + 1)
         if overflow:
             raise DivergenceError(
                 f"the update of epoch {epoch + 1}, batch {done} of {-(-data.n // batch)} made weights NaN or infinite "
-                f"(learning rate {rate:g})", epoch + 1, done)
+                f"(learning rate {rates[done - 1]:g})", epoch + 1, done)
         return _logs(loss_sum / data.n, watched, specs)
 
     def _shuffled(self, n: int) -> NDArray[np.int64]:
