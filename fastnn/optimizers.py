@@ -94,7 +94,6 @@ class Optimizer(Named):
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
-        self._filled = np.empty(0)
         if isinstance(value, (LearningRateSchedule, Mapping)):
             self._learning_rate: float | LearningRateSchedule = schedules.get(value)
             return
@@ -120,11 +119,7 @@ class Optimizer(Named):
         """
         if isinstance(self._learning_rate, LearningRateSchedule):
             return schedules.checked_rates(self._learning_rate, first, n)
-        filled = self._filled       # kept, since calls from Python loops ask for one rate at a time
-        if filled.size != n:
-            filled = self._filled = np.full(n, self._learning_rate)
-            filled.flags.writeable = False
-        return filled
+        return np.full(n, self._learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -267,7 +267,9 @@ class Trainer:
         batch = min(batch_size, data.n)
         state = self._optimizer_state()
         runner = self._workspace("train", batch)
-        rates = self.optimizer.rates(state.step, -(-data.n // batch))
+        rates = self.optimizer.learning_rate
+        if not isinstance(rates, float):
+            rates = self.optimizer.rates(state.step, -(-data.n // batch))
         # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
         index = self._shuffled(data.n) if shuffle and batch < data.n else None
         specs = self._specs(watched)
@@ -277,12 +279,12 @@ class Trainer:
         if nonfinite:
             raise DivergenceError(
                 f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
-                f"(learning rate {rates[done]:g}); the weights are those from before that batch. {REMEDY}",
+                f"(learning rate {_rate(rates, done):g}); the weights are those from before that batch. {REMEDY}",
                 epoch + 1, done + 1)
         if overflow:
             raise DivergenceError(
                 f"the update of epoch {epoch + 1}, batch {done} of {-(-data.n // batch)} made weights NaN or infinite "
-                f"(learning rate {rates[done - 1]:g})", epoch + 1, done)
+                f"(learning rate {_rate(rates, done - 1):g})", epoch + 1, done)
         return _logs(loss_sum / data.n, watched, specs)
 
     def _shuffled(self, n: int) -> NDArray[np.int64]:
@@ -528,6 +530,10 @@ def _progress(calls: CallbackList, batch: int, n: int, batches: int, loss_sum: f
     rows = min(batches * batch, n)
     if rows:
         calls.call("on_progress", rows, loss_sum / rows)
+
+
+def _rate(rates: Any, batch: int) -> float:
+    return rates if isinstance(rates, float) else float(rates[batch])
 
 
 def _logs(loss: float, watched: Sequence[Metric], specs: Sequence[Spec]) -> dict[str, float]:
