@@ -26,6 +26,7 @@ from fastnn._kernels.threads import get_num_threads, set_num_threads
 from fastnn.config import show_config
 from fastnn.errors import DivergenceError, ModelFormatError
 from fastnn.layers import Input
+from fastnn.lr_finder import lr_find
 from fastnn.model import Sequential
 from fastnn.saving import load_model
 from fastnn.version import __version__
@@ -46,6 +47,7 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "lr_find",
     "metrics",
     "optimizers",
     "reference",
