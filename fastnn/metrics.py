@@ -195,9 +195,12 @@ class Metric(Named):
         What the update takes besides: threshold, k or number of bins.
     sparse : bool
         Whether it takes integer labels instead of target rows.
+    direction : {"max", "min"}
+        Whether larger or smaller values are better.
     """
 
     default_name: ClassVar[str]
+    direction: ClassVar[str] = "max"
     kind: str
     param: float = 0.0
     sparse: bool = False
@@ -417,6 +420,7 @@ class MeanSquaredError(Metric):
     """
 
     default_name = "mean_squared_error"
+    direction = "min"
     kind = "mse"
 
 
@@ -436,6 +440,7 @@ class MeanAbsoluteError(Metric):
     """
 
     default_name = "mean_absolute_error"
+    direction = "min"
     kind = "mae"
 
 

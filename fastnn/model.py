@@ -17,6 +17,7 @@ from fastnn._kernels import program as engine
 from fastnn._kernels.dispatch import DTYPES
 from fastnn._kernels.door import Exclusive
 from fastnn._kernels.threads import effective_n_threads
+from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
 from fastnn.inputs import (
     as_features, as_labels, as_targets, check_indices, check_seed, check_shape, check_size, combined_weights,
 )
@@ -330,8 +331,8 @@ class Sequential(Trainer):
 
     # ---- prediction -----------------------------------------------------------------------------------------
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, *,
-                n_threads: int | None = None) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0,
+                callbacks: Sequence[Callback] | None = None, *, n_threads: int | None = None) -> Array:
         """Outputs for samples.
 
         Rows are computed independently of one another: the result is the same to the bit for any batch size and
@@ -343,6 +344,8 @@ class Sequential(Trainer):
             Samples, in any real dtype, order and strides.
         batch_size, verbose : ignored
             Accepted for code written for Keras; the engine chooses its pieces itself.
+        callbacks : list of Callback, optional
+            Their ``on_predict_begin`` and ``on_predict_end`` are called.
         n_threads : int, optional
 
         Returns
@@ -360,7 +363,13 @@ class Sequential(Trainer):
             self._check_indices(rows, "x", shape)
         if not self.built:
             self.build(shape)
-        out = self._predicting().predict(rows, effective_n_threads(n_threads))
+        if callbacks is None:
+            out = self._predicting().predict(rows, effective_n_threads(n_threads))
+        else:
+            with CallbackList(checked_callbacks(callbacks), self, {"samples": len(rows), "verbose": verbose}) as calls:
+                calls.call("on_predict_begin", {})
+                out = self._predicting().predict(rows, effective_n_threads(n_threads))
+                calls.call("on_predict_end", {})
         shape = self._layers[-1].output_shape
         return out if len(shape) == 1 else out.reshape(len(out), *shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from fastnn import losses, metrics, optimizers
 from fastnn._kernels import program as engine
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.callbacks import Callback, CallbackList, History, ProgressBar
+from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
+from fastnn.callbacks.history import History
+from fastnn.callbacks.progress import ProgressBar
 from fastnn.errors import DivergenceError
 from fastnn.inputs import all_finite, as_array, check_count, check_finite
 from fastnn.layers import Activation, Dense, Layer
@@ -111,7 +114,7 @@ class Trainer:
     @property
     def metrics_names(self) -> list[str]:
         """``"loss"`` and the names of the metrics, in the order of `evaluate`."""
-        return ["loss", *_unique_names(self.metrics)]
+        return _names(self.metrics)
 
     # ---- optimizer state ------------------------------------------------------------------------------------
 
@@ -203,7 +206,7 @@ class Trainer:
                 x, y, sample_weight, validation_data = _split(x, y, sample_weight, split)
             data, shape = self._data(x, y, sample_weight, class_weight)
             validation = None if validation_data is None else self._validation(validation_data, shape)
-            calls_of_user = _callbacks(callbacks)
+            calls_of_user = checked_callbacks(callbacks)
             self.build(shape)
             watched = self.metrics
             history = self.history = History()
@@ -212,21 +215,24 @@ class Trainer:
             calls = CallbackList([*calls_of_user, history, *shown], self,
                                  {"epochs": epochs, "steps": steps, "samples": data.n, "verbose": verbose})
             self.stop_training = False
-            try:
+            with calls:
                 self._call(calls, "on_train_begin", {})
                 logs: dict[str, float] = {}
                 for epoch in range(initial_epoch, epochs):
                     self._call(calls, "on_epoch_begin", epoch, {})
-                    logs = self._guarded_epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
-                    if validation is not None:
-                        found = self._evaluate(validation, threads, watched)
-                        logs |= {f"val_{name}": value for name, value in found.items()}
+                    try:
+                        logs = self._guarded_epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
+                    except DivergenceError as error:
+                        if not calls.accept(error):
+                            raise
+                        logs = dict.fromkeys(_names(watched, validation is not None), math.nan)
+                        self.stop_training = True
+                    else:
+                        logs |= self._validate(validation, threads, watched, calls)
                     self._call(calls, "on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
                 self._call(calls, "on_train_end", logs)
-            finally:
-                calls.call("close")
         return history
 
     def _call(self, calls: CallbackList, method: str, *arguments: Any) -> None:
@@ -236,6 +242,15 @@ class Trainer:
             calls.call(method, *arguments)
         finally:
             self._holder = None
+
+    def _validate(self, validation: engine.Data | None, threads: int, watched: Sequence[Metric],
+                  calls: CallbackList) -> dict[str, float]:
+        if validation is None:
+            return {}
+        self._call(calls, "on_test_begin", {})
+        logs = self._evaluate(validation, threads, watched)
+        self._call(calls, "on_test_end", logs)
+        return {f"val_{name}": value for name, value in logs.items()}
 
     def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
                        watched: Sequence[Metric], calls: CallbackList) -> dict[str, float]:
@@ -303,7 +318,7 @@ class Trainer:
     # ---- evaluate -------------------------------------------------------------------------------------------
 
     def evaluate(self, x: Any, y: Any = None, batch_size: int | None = None, verbose: Any = 0,
-                 sample_weight: Any = None, return_dict: bool = False, *,
+                 sample_weight: Any = None, callbacks: Sequence[Callback] | None = None, return_dict: bool = False, *,
                  n_threads: int | None = None) -> float | list[float] | dict[str, float]:
         """Loss and metrics on samples.
 
@@ -313,6 +328,8 @@ class Trainer:
             As for `fit`.
         batch_size, verbose : ignored
             Accepted for code written for Keras; the result does not depend on batches.
+        callbacks : list of Callback, optional
+            Their ``on_test_begin`` and ``on_test_end`` are called.
         return_dict : bool, default False
         n_threads : int, optional
 
@@ -327,8 +344,15 @@ class Trainer:
             As for `fit`.
         """
         threads = effective_n_threads(n_threads)
+        calls = None if callbacks is None else checked_callbacks(callbacks)
         data = self._built_data(x, y, sample_weight)
-        return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
+        if calls is None:
+            return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
+        with CallbackList(calls, self, {"samples": data.n, "verbose": verbose}) as told:
+            told.call("on_test_begin", {})
+            logs = self._evaluate(data, threads, self.metrics)
+            told.call("on_test_end", logs)
+        return _as_keras(logs, return_dict)
 
     def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
         pool = self._evaluating()
@@ -510,20 +534,17 @@ def _check_ending(loss: losses.Loss, last: Layer) -> None:
                       f"activation={right!r}, or give the loss from_logits=True", UserWarning, stacklevel=3)
 
 
-def _callbacks(callbacks: Any) -> list[Callback]:
-    if callbacks is None:
-        return []
-    if not isinstance(callbacks, (list, tuple)) or not all(isinstance(c, Callback) for c in callbacks):
-        raise TypeError(f"callbacks must be a list of fastnn.callbacks.Callback; received {callbacks!r}")
-    return list(callbacks)
-
-
 def _unique_names(watched: Sequence[Metric]) -> list[str]:
     names: list[str] = []
     for metric in watched:
         same = sum(name == metric.name or name.startswith(f"{metric.name}_") for name in names)
         names.append(f"{metric.name}_{same}" if metric.name in names else metric.name)
     return names
+
+
+def _names(watched: Sequence[Metric], validation: bool = False) -> list[str]:
+    names = ["loss", *_unique_names(watched)]
+    return names + [f"val_{name}" for name in names] if validation else names
 
 
 def _progress(calls: CallbackList, batch: int, n: int, batches: int, loss_sum: float) -> None:

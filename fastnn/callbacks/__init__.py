@@ -1,0 +1,28 @@
+"""Callbacks: code that `fit`, `evaluate` and `predict` call; names, arguments and defaults of Keras 3."""
+
+from fastnn.callbacks.base import Callback, CallbackList
+from fastnn.callbacks.checkpoint import ModelCheckpoint
+from fastnn.callbacks.csv_logger import CSVLogger
+from fastnn.callbacks.divergence import TerminateOnNaN
+from fastnn.callbacks.freezing import Freezer, Unfreezer
+from fastnn.callbacks.functions import LambdaCallback
+from fastnn.callbacks.history import History
+from fastnn.callbacks.progress import ProgressBar
+from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
+from fastnn.callbacks.stopping import EarlyStopping
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "Freezer",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "Unfreezer",
+]

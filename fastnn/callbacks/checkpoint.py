@@ -1,0 +1,111 @@
+"""ModelCheckpoint: files of the model while it is trained."""
+
+from __future__ import annotations
+
+import os
+
+from fastnn.callbacks.base import Logs
+from fastnn.callbacks.monitor import Monitor
+from fastnn.files import StrPath
+from fastnn.named import number
+
+__all__ = ["ModelCheckpoint"]
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model after epochs: after each, or after those that were the best so far.
+
+    Files are written as :meth:`Sequential.save` writes them: a crash leaves the whole old one or the whole new one.
+
+    Parameters
+    ----------
+    filepath : str or path-like
+        May hold fields such as ``"{epoch:02d}-{val_loss:.2f}.safetensors"``: the epoch, counted from 1, and
+        whatever the logs hold. Folders are made where they are missing.
+    monitor : str, default "val_loss"
+        What decides which epoch is best.
+    verbose : {0, 1}, default 0
+        1: say what is saved, and why.
+    save_best_only : bool, default False
+        Whether to save only after an epoch that is the best so far.
+    save_weights_only : bool, default False
+        Whether to leave the optimizer's state out; the file is that of ``save(..., include_optimizer=False)``.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether the monitored number should fall or rise; "auto" asks the metric.
+    save_freq : "epoch", default "epoch"
+    initial_value_threshold : float, optional
+        What the first epoch has to improve on; used with `save_best_only`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range, and for a field of `filepath` that the logs lack.
+    OSError
+        If a file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.layers.Dense(1)], seed=0)
+    >>> model.compile("sgd", "mse")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     keep = fnn.callbacks.ModelCheckpoint(folder + "/{epoch}.safetensors", "loss", save_best_only=True)
+    ...     history = model.fit(np.ones((4, 2)), np.ones(4), epochs=2, verbose=0, callbacks=[keep])
+    ...     sorted(os.listdir(folder))
+    ['1.safetensors', '2.safetensors']
+    """
+
+    doing = "every epoch is saved"
+
+    def __init__(self, filepath: StrPath, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
+                 save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch",
+                 initial_value_threshold: float | None = None) -> None:
+        super().__init__(monitor, mode, verbose=verbose)
+        self.filepath = os.fspath(filepath)
+        if not isinstance(self.filepath, str) or not self.filepath:
+            raise ValueError(f"filepath must be a path that is not empty; received {filepath!r}")
+        for name, flag in (("save_best_only", save_best_only), ("save_weights_only", save_weights_only)):
+            if not isinstance(flag, bool):
+                raise TypeError(f"{name} must be True or False; received {flag!r}")
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        if save_freq != "epoch":
+            raise ValueError(f"save_freq must be 'epoch'; received {save_freq!r}")
+        self.save_freq = save_freq
+        if initial_value_threshold is not None:
+            self.best = number("initial_value_threshold", initial_value_threshold, "(-inf, inf)")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, logs or {})
+
+    def _save(self, epoch: int, logs: Logs) -> None:
+        path = self._path(epoch, logs)
+        if not self._wanted(epoch, logs, path):
+            return
+        if folder := os.path.dirname(path):
+            os.makedirs(folder, exist_ok=True)
+        self.model.save(path, include_optimizer=not self.save_weights_only)
+
+    def _path(self, epoch: int, logs: Logs) -> str:
+        try:
+            return self.filepath.format(epoch=epoch + 1, **logs)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"filepath {self.filepath!r} cannot be filled in: {error!r}; its fields may be epoch, "
+                             f"{', '.join(logs)}") from None
+
+    def _wanted(self, epoch: int, logs: Logs, path: str) -> bool:
+        """Whether this epoch is to be saved; its value is then the best so far."""
+        said = f"Epoch {epoch + 1}: saving model to {path}"
+        if self.save_best_only and (value := self.value(logs)) is not None:
+            best = "None" if self.best is None else f"{self.best:.5f}"
+            if not self.better(value, self.best):
+                if self.verbose:
+                    print(f"Epoch {epoch + 1}: {self.monitor} did not improve from {best}")
+                return False
+            self.best = value
+            said = f"Epoch {epoch + 1}: {self.monitor} improved from {best} to {value:.5f}, saving model to {path}"
+        if self.verbose:
+            print(said)
+        return True

@@ -1,0 +1,422 @@
+"""Callbacks: what each decides, what it says, what it refuses."""
+
+import itertools
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import callbacks, layers, metrics, optimizers
+
+
+def classes(n=60, n_in=5, outputs=4, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, n_in)), rng.integers(0, outputs, n)
+
+
+def classifier(optimizer="adam", seed=1, watched=("accuracy",)):
+    model = fnn.Sequential([layers.Dense(9, activation="tanh", name="first"),
+                            layers.Dense(4, activation="softmax", name="last")], seed=seed, dtype="float64")
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=list(watched))
+    return model
+
+
+class Curve(callbacks.Callback):
+    """Puts made-up values in the logs, and keeps the weights of every epoch and what others left in the logs."""
+
+    def __init__(self, **curves):
+        super().__init__()
+        self.curves, self.weights = curves, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.model.get_weights())
+        for name, values in self.curves.items():
+            logs[name] = values[epoch]
+
+
+def run(callback, epochs=None, watched=("accuracy",), optimizer="adam", **curves):
+    """Train with made-up values; the model, its history and the weights of all epochs."""
+    x, y = classes()
+    model, curve = classifier(optimizer, watched=watched), Curve(**curves)
+    epochs = epochs or len(next(iter(curves.values())))
+    history = model.fit(x, y, epochs=epochs, verbose=0, callbacks=[curve, callback])
+    return model, history, curve.weights
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+# ---- what they share ----
+
+
+WATCHING = [callbacks.EarlyStopping, callbacks.ReduceLROnPlateau,
+            lambda **kw: callbacks.ModelCheckpoint("m.safetensors", save_best_only=True, **kw)]
+
+
+@pytest.mark.parametrize("make", WATCHING)
+@pytest.mark.parametrize(("monitor", "said"), [
+    ("val_loss", "Give fit validation_data or validation_split"),
+    ("acuracy", "Did you mean 'accuracy'"),
+    ("zzz", "Available: .*loss"),
+])
+def test_a_missing_monitor_is_told_once(make, monitor, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = classes()
+    with pytest.warns(UserWarning, match=said) as caught:
+        history = classifier().fit(x, y, epochs=3, verbose=0, callbacks=[make(monitor=monitor)])
+    assert len(caught) == 1
+    assert len(history.epoch) == 3
+
+
+@pytest.mark.parametrize("make", WATCHING)
+@pytest.mark.parametrize("mode", ["minimum", None, "MIN"])
+def test_unknown_modes_are_refused(make, mode):
+    with pytest.raises(ValueError, match=r"mode must be 'auto', 'min' or 'max'; received"):
+        make(mode=mode)
+
+
+@pytest.mark.parametrize("make", WATCHING)
+def test_a_number_of_unknown_direction_needs_a_mode(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="whether 'mine' should rise or fall is not known"):
+        run(make(monitor="mine"), mine=[1.0, 2.0])
+    run(make(monitor="mine", mode="max"), mine=[1.0, 2.0])
+
+
+@pytest.mark.parametrize(("metric", "direction"), [("accuracy", "max"), ("auc", "max"), ("f1_score", "max"),
+                                                   ("loss", "min")])
+def test_directions_follow_from_the_metrics(metric, direction):
+    stop = callbacks.EarlyStopping(metric)
+    values = [1.0, 2.0, 3.0, 0.5]
+    run(stop, epochs=2, watched=("accuracy", "auc", "f1_score"), **{metric: values})
+    assert stop.best == (2.0 if direction == "max" else 1.0)
+
+
+def test_errors_should_fall():
+    assert {cls.default_name: cls.direction for cls in (metrics.MeanSquaredError, metrics.MeanAbsoluteError,
+                                                        metrics.RootMeanSquaredError, metrics.R2Score)} == {
+        "mean_squared_error": "min", "mean_absolute_error": "min", "root_mean_squared_error": "min",
+        "r2_score": "max"}
+
+
+BAD = [
+    (callbacks.EarlyStopping, {"monitor": 3}, TypeError, "monitor must be the name"),
+    (callbacks.EarlyStopping, {"monitor": ""}, TypeError, "monitor must be the name"),
+    (callbacks.EarlyStopping, {"patience": -1}, ValueError, "patience must be in"),
+    (callbacks.EarlyStopping, {"patience": 1.5}, TypeError, "patience must be an integer"),
+    (callbacks.EarlyStopping, {"min_delta": -0.1}, ValueError, "min_delta must be in"),
+    (callbacks.EarlyStopping, {"baseline": "low"}, TypeError, "baseline must be a number"),
+    (callbacks.EarlyStopping, {"baseline": math.nan}, ValueError, "baseline must be in"),
+    (callbacks.EarlyStopping, {"restore_best_weights": 1}, TypeError, "restore_best_weights must be True or False"),
+    (callbacks.EarlyStopping, {"start_from_epoch": -1}, ValueError, "start_from_epoch must be in"),
+    (callbacks.EarlyStopping, {"verbose": 3}, ValueError, "verbose must be 0 or 1"),
+    (callbacks.ReduceLROnPlateau, {"factor": 1.0}, ValueError, "factor must be in"),
+    (callbacks.ReduceLROnPlateau, {"cooldown": -1}, ValueError, "cooldown must be in"),
+    (callbacks.ReduceLROnPlateau, {"min_lr": -1}, ValueError, "min_lr must be in"),
+    (callbacks.LearningRateScheduler, {"schedule": 0.1}, TypeError, "schedule must be a function"),
+    (callbacks.ModelCheckpoint, {"filepath": ""}, ValueError, "filepath must be a path"),
+    (callbacks.ModelCheckpoint, {"filepath": 3}, TypeError, "expected str"),
+    (callbacks.ModelCheckpoint, {"filepath": "x", "save_best_only": 1}, TypeError, "save_best_only must be"),
+    (callbacks.ModelCheckpoint, {"filepath": "x", "initial_value_threshold": "a"}, TypeError, "must be a number"),
+    (callbacks.CSVLogger, {"filename": "x", "separator": ", "}, ValueError, "separator must be one character"),
+    (callbacks.CSVLogger, {"filename": "x", "append": "yes"}, TypeError, "append must be True or False"),
+    (callbacks.TerminateOnNaN, {"raise_error": 0}, TypeError, "raise_error must be True or False"),
+    (callbacks.Freezer, {"layers": []}, TypeError, "layers must be names or indices"),
+    (callbacks.Freezer, {"layers": [1.0]}, TypeError, "layers must be names or indices"),
+    (callbacks.Freezer, {"layers": 0, "epoch": -1}, ValueError, "epoch must be in"),
+    (callbacks.LambdaCallback, {"on_epoch_ends": print}, TypeError, "Did you mean 'on_epoch_end'"),
+    (callbacks.LambdaCallback, {"on_epoch_end": 3}, TypeError, "on_epoch_end must be a function"),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "error", "said"), BAD)
+def test_bad_arguments_are_refused(cls, arguments, error, said):
+    with pytest.raises(error, match=said):
+        cls(**arguments)
+
+
+@pytest.mark.parametrize("given", ["early", [callbacks.EarlyStopping], callbacks.History(), {}])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_callbacks_must_be_a_list_of_callbacks(method, given):
+    x, y = classes()
+    model = classifier()
+    with pytest.raises(TypeError, match="callbacks must be a list"):
+        getattr(model, method)(*(x, y)[:1 if method == "predict" else 2], callbacks=given)
+
+
+# ---- EarlyStopping ----
+
+
+def test_restore_best_weights(capsys):
+    stop = callbacks.EarlyStopping("mine", patience=2, mode="min", restore_best_weights=True, verbose=1)
+    model, history, weights = run(stop, mine=[3.0, 1.0, 2.0, 1.0, 0.0])
+    assert len(history.epoch) == 4
+    assert same(model.get_weights(), weights[1])
+    assert capsys.readouterr().out == ("Epoch 4: early stopping\n"
+                                       "Restoring model weights from the end of the best epoch: 2.\n")
+
+
+def test_the_best_weights_are_restored_without_an_early_stop():
+    stop = callbacks.EarlyStopping("mine", patience=9, mode="min", restore_best_weights=True)
+    model, _, weights = run(stop, mine=[3.0, 1.0, 2.0])
+    assert same(model.get_weights(), weights[1])
+    assert stop.stopped_epoch == 0
+
+
+def test_without_restoring_the_last_weights_stay():
+    model, history, weights = run(callbacks.EarlyStopping("mine", mode="min"), mine=[1.0, 2.0, 3.0])
+    assert history.epoch == [0, 1]
+    assert same(model.get_weights(), weights[-1])
+
+
+def test_early_stopping_may_be_used_again():
+    stop = callbacks.EarlyStopping("mine", mode="min", patience=2)
+    for _ in range(2):
+        assert len(run(stop, mine=[1.0, 2.0, 3.0, 0.0])[1].epoch) == 3
+
+
+# ---- ModelCheckpoint ----
+
+
+def test_checkpoints_of_every_epoch(tmp_path, capsys):
+    path = tmp_path / "deep" / "er" / "{epoch:02d}-{mine:.1f}.safetensors"
+    _, _, weights = run(callbacks.ModelCheckpoint(path, verbose=1), mine=[3.0, 1.5])
+    first, second = sorted((tmp_path / "deep" / "er").iterdir())
+    assert [first.name, second.name] == ["01-3.0.safetensors", "02-1.5.safetensors"]
+    assert same(fnn.load_model(first).get_weights(), weights[0])
+    assert capsys.readouterr().out.splitlines() == [f"Epoch {i + 1}: saving model to {file}"
+                                                    for i, file in enumerate((first, second))]
+
+
+def test_checkpoint_of_the_best_epoch(tmp_path, capsys):
+    path = tmp_path / "best.safetensors"
+    keep = callbacks.ModelCheckpoint(path, "mine", mode="min", save_best_only=True, verbose=1)
+    _, _, weights = run(keep, mine=[3.0, 1.5, 2.0])
+    assert same(fnn.load_model(path).get_weights(), weights[1])
+    assert keep.best == 1.5
+    assert capsys.readouterr().out.splitlines() == [
+        f"Epoch 1: mine improved from None to 3.00000, saving model to {path}",
+        f"Epoch 2: mine improved from 3.00000 to 1.50000, saving model to {path}",
+        "Epoch 3: mine did not improve from 1.50000"]
+
+
+def test_the_threshold_of_a_checkpoint(tmp_path):
+    path = tmp_path / "best.safetensors"
+    run(callbacks.ModelCheckpoint(path, "mine", mode="max", save_best_only=True, initial_value_threshold=5.0),
+        mine=[3.0, 4.0])
+    assert not path.exists()
+
+
+def test_checkpoints_of_weights_alone(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    x, y = classes()
+    model = classifier()
+    model.fit(x, y, verbose=0, callbacks=[callbacks.ModelCheckpoint(path, save_weights_only=True)])
+    assert fnn.load_model(path)._state is None
+    assert same(fnn.load_model(path).get_weights(), model.get_weights())
+
+
+def test_fields_that_the_logs_lack(tmp_path):
+    with pytest.raises(ValueError, match="its fields may be epoch, loss, accuracy"):
+        run(callbacks.ModelCheckpoint(tmp_path / "{val_loss}"), mine=[1.0])
+
+
+# ---- learning rates ----
+
+
+def test_learning_rates_of_a_function(capsys):
+    rate = callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5, verbose=1)
+    model, history, _ = run(rate, optimizer=optimizers.SGD(0.8), mine=[0.0] * 3)
+    assert history.history["learning_rate"] == [0.4, 0.2, 0.1]
+    assert model.optimizer.learning_rate == 0.1
+    assert capsys.readouterr().out.splitlines()[1] == "Epoch 2: LearningRateScheduler setting learning rate to 0.2."
+
+
+def test_learning_rates_of_a_function_of_the_epoch_alone():
+    _, history, _ = run(callbacks.LearningRateScheduler(lambda epoch: 1 / (epoch + 1)), mine=[0.0] * 3)
+    assert history.history["learning_rate"] == [1, 1 / 2, 1 / 3]
+
+
+@pytest.mark.parametrize(("returned", "error"), [("fast", TypeError), (None, TypeError), (-1.0, ValueError),
+                                                 (math.nan, ValueError)])
+def test_what_is_no_learning_rate(returned, error):
+    with pytest.raises(error, match="the learning rate that schedule returns for epoch 0 must be"):
+        run(callbacks.LearningRateScheduler(lambda epoch, rate: returned), mine=[0.0])
+
+
+def test_an_error_inside_a_schedule_comes_through():
+    def schedule(epoch, rate):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="mine"):
+        run(callbacks.LearningRateScheduler(schedule), mine=[0.0])
+
+
+def test_plateau(capsys):
+    calm = callbacks.ReduceLROnPlateau("mine", factor=0.5, patience=2, mode="min", cooldown=1, min_lr=0.15, verbose=1)
+    _, history, _ = run(calm, optimizer=optimizers.SGD(0.4), mine=[1.0] * 9)
+    assert history.history["learning_rate"] == [0.4] * 3 + [0.2] * 2 + [0.15] * 4
+    assert capsys.readouterr().out.splitlines() == [
+        f"Epoch {epoch}: ReduceLROnPlateau reducing learning rate to {rate}." for epoch, rate in ((3, 0.2), (5, 0.15))]
+
+
+# ---- CSVLogger ----
+
+
+def test_csv_log(tmp_path):
+    path = tmp_path / "log.csv"
+    x, y = classes()
+    log = callbacks.CSVLogger(path, separator=";")
+    history = classifier().fit(x, y, validation_split=0.5, epochs=2, verbose=0, callbacks=[log])
+    lines = path.read_text().splitlines()
+    assert lines[0] == "epoch;accuracy;loss;val_accuracy;val_loss"
+    assert [float(value) for value in lines[2].split(";")] == [
+        1, *(history.history[name][1] for name in ("accuracy", "loss", "val_accuracy", "val_loss"))]
+
+
+def test_csv_log_that_is_continued(tmp_path):
+    path = tmp_path / "log.csv"
+    x, y = classes()
+    for append in (False, True, True):
+        classifier().fit(x, y, epochs=2, verbose=0, callbacks=[callbacks.CSVLogger(path, append=append)])
+    lines = path.read_text().splitlines()
+    assert len(lines) == 7
+    assert lines[0] == "epoch,accuracy,loss,val_accuracy,val_loss"
+    assert lines[1].endswith(",NA,NA")
+    classifier().fit(x, y, epochs=2, verbose=0, callbacks=[callbacks.CSVLogger(path)])
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_a_csv_log_that_cannot_be_written(tmp_path):
+    x, y = classes()
+    model = classifier()
+    with pytest.raises(FileNotFoundError):
+        model.fit(x, y, verbose=0, callbacks=[callbacks.CSVLogger(tmp_path / "none" / "log.csv")])
+    assert model.history.epoch == []
+
+
+# ---- TerminateOnNaN ----
+
+
+def diverging():
+    x = np.arange(8.0)[:, None]
+    model = fnn.Sequential([layers.Dense(1)], seed=0)
+    model.compile(optimizers.SGD(1e3), "mse", metrics=["mae"])
+    return model, x
+
+
+def test_terminate_on_nan_ends_quietly(capsys):
+    model, x = diverging()
+    twin, _ = diverging()
+    seen = []
+    tell = callbacks.LambdaCallback(on_train_end=lambda logs: seen.append(logs))
+    history = model.fit(x, x, epochs=99, batch_size=2, validation_data=(x, x), verbose=0,
+                        callbacks=[callbacks.TerminateOnNaN(), tell])
+    with pytest.raises(fnn.DivergenceError) as caught:
+        twin.fit(x, x, epochs=99, batch_size=2, validation_data=(x, x), verbose=0)
+    assert same(model.get_weights(), twin.get_weights())
+    assert capsys.readouterr().out == (f"Epoch {caught.value.epoch}, batch {caught.value.batch}: invalid loss, "
+                                       "terminating training\n")
+    assert len(history.epoch) == caught.value.epoch
+    assert list(history.history) == ["loss", "mae", "val_loss", "val_mae"]
+    assert all(math.isnan(values[-1]) and not math.isnan(values[0]) for values in history.history.values())
+    assert len(seen) == 1
+
+
+def test_terminate_on_nan_that_raises():
+    model, x = diverging()
+    with pytest.raises(fnn.DivergenceError):
+        model.fit(x, x, epochs=99, verbose=0, callbacks=[callbacks.TerminateOnNaN(raise_error=True)])
+
+
+# ---- Freezer and Unfreezer ----
+
+
+def test_freezer_and_unfreezer():
+    x, y = classes()
+    model, curve = classifier(), Curve()
+    model.fit(x, y, epochs=5, verbose=0, callbacks=[curve, callbacks.Freezer("first", epoch=1),
+                                                    callbacks.Unfreezer(["first", -1], epoch=3)])
+    kernels = [weights[0] for weights in curve.weights]
+    moved = [not np.array_equal(a, b) for a, b in itertools.pairwise(kernels)]
+    assert moved == [False, False, True, True]
+
+
+def test_the_optimizer_keeps_what_it_knew_of_frozen_layers():
+    """Frozen after the first epoch and released before the third is as if the second had not been for that layer."""
+    x, y = classes()
+    model, curve = classifier(optimizers.SGD(0.1, momentum=0.9)), Curve()
+    model.fit(x, y, epochs=3, batch_size=60, verbose=0,
+              callbacks=[curve, callbacks.Freezer(0, 1), callbacks.Unfreezer(0, 2)])
+    model.layers[0].trainable = True
+    (w0, *_), (w1, *_), (w2, *_) = curve.weights
+    assert np.array_equal(w0, w1)
+    twin = classifier(optimizers.SGD(0.1, momentum=0.9))
+    twin.build((5,))
+    first = twin.get_weights()[0]
+    twin.set_weights(curve.weights[1])
+    gradient = twin.gradients(x, y)[0]
+    velocity = w0 - first
+    np.testing.assert_allclose(w2, w1 + 0.9 * velocity - 0.1 * gradient, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("key", "said"), [("frist", "Did you mean 'first'"), ("zzz", "Its layers: first, last"),
+                                           (2, "the model has 2 layers; received index 2"), (-3, "received index -3")])
+def test_layers_that_the_model_has_not(key, said):
+    x, y = classes()
+    with pytest.raises(ValueError, match=said):
+        classifier().fit(x, y, verbose=0, callbacks=[callbacks.Freezer(key, 3)])
+
+
+# ---- LambdaCallback, evaluate and predict ----
+
+
+class Calls(callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+
+for _name in [name for name in vars(callbacks.Callback) if name.startswith("on_")]:
+    setattr(Calls, _name, lambda self, *args, _name=_name: self.calls.append(_name))
+
+
+def test_validation_is_a_test():
+    x, y = classes()
+    told = Calls()
+    classifier().fit(x, y, validation_split=0.5, verbose=0, callbacks=[told])
+    assert told.calls == ["on_train_begin", "on_epoch_begin", "on_test_begin", "on_test_end", "on_epoch_end",
+                          "on_train_end"]
+
+
+def test_functions_are_called_like_methods():
+    x, y = classes()
+    told, calls = Calls(), []
+    functions = {name: lambda *args, name=name: calls.append(name) for name in vars(callbacks.Callback)
+                 if name.startswith("on_")}
+    classifier().fit(x, y, validation_split=0.5, verbose=0, callbacks=[told, callbacks.LambdaCallback(**functions)])
+    assert calls == told.calls
+
+
+def test_evaluate_and_predict_call_callbacks():
+    x, y = classes()
+    model, told, ends = classifier(), Calls(), []
+    tell = callbacks.LambdaCallback(on_test_end=ends.append)
+    tell.close = lambda: ends.append("closed")
+    plain = model.evaluate(x, y, return_dict=True)
+    assert model.evaluate(x, y, callbacks=[told, tell], return_dict=True) == plain
+    assert ends == [plain, "closed"]
+    assert np.array_equal(model.predict(x, callbacks=[told]), model.predict(x))
+    assert told.calls == ["on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end"]
+    assert told.model is model
+
+
+def test_no_callback_warns_where_all_is_well():
+    x, y = classes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier().fit(x, y, validation_split=0.2, verbose=0, callbacks=[
+            callbacks.EarlyStopping(), callbacks.ReduceLROnPlateau("val_accuracy"), callbacks.TerminateOnNaN()])
