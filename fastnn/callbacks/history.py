@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+from fastnn import losses
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.diagnosis import diagnosis
+from fastnn.errors import DivergenceError
 
 __all__ = ["History"]
 
@@ -15,17 +20,57 @@ class History(Callback):
     history : dict of str to list of float
         ``"loss"``, the metrics' names, and the same with ``val_`` before them.
     epoch : list of int
+        Counted from 0.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self.diverged: tuple[int, int] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def on_divergence(self, error: DivergenceError) -> bool:
+        self.diverged = error.epoch, error.batch
+        return False
+
+    def diagnose(self) -> str:
+        """One sentence that says what the training looks like, and why.
+
+        One of: underfitting, overfitting, a good fit, diverging, still improving, too few epochs, no validation
+        data. It goes by the curves of ``loss`` and ``val_loss`` (their last values are medians of three epochs,
+        their slopes those of straight lines through the last quarter, 3 to 10 epochs), and, for crossentropies, by
+        the loss of a model that knows nothing (``log(classes)``). Epochs are counted from 1, as in the table that
+        `fit` prints. The rules stand in the documentation of callbacks.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import History
+        >>> history = History()
+        >>> history.epoch = list(range(6))
+        >>> history.history = {"loss": [1.0, 0.6, 0.4, 0.2, 0.1, 0.05], "val_loss": [1.0, 0.8, 0.7, 0.8, 0.9, 1.0]}
+        >>> print(history.diagnose())
+        It looks like overfitting: val_loss was best in epoch 3 (0.7) and has risen to 1, while loss fell from 0.4 \
+to 0.05; the gap is 0.8.
+        """
+        return diagnosis(self.history, self.epoch, self._chance(), self.diverged)
+
+    def _chance(self) -> float:
+        """The loss of a model that knows nothing."""
+        loss = None if self.model is None else self.model.loss
+        if isinstance(loss, losses.BinaryCrossentropy):
+            return math.log(2)
+        if isinstance(loss, (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy)):
+            return math.log(self.model.n_outputs)
+        return -math.inf
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4f}" for name, values in self.history.items())
