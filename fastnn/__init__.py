@@ -21,6 +21,7 @@ from fastnn import (
     optimizers,
     reference,
     schedules,
+    weights,
 )
 from fastnn._kernels.threads import get_num_threads, set_num_threads
 from fastnn.config import show_config
@@ -54,4 +55,5 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "weights",
 ]
