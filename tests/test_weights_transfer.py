@@ -100,9 +100,9 @@ def test_in_a_callback():
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
-    ({"layers": ["hiden"]}, ValueError, "the source has no layer 'hiden' with weights. Did you mean 'hidden'?"
-                                        " Its layers with weights: hidden, head|the target has"),
-    ({"layers": {"hidden": "dropout"}}, ValueError, "the target has no layer 'dropout' with weights"),
+    ({"layers": ["hiden"]}, ValueError, r"no layer of the (source|target) with weights is named 'hiden'\. "
+                                        r"Did you mean 'hidden'\? Known: hidden, head"),
+    ({"layers": {"hidden": "dropout"}}, ValueError, "no layer of the target with weights is named 'dropout'"),
     ({"layers": {"hidden": "hidden", "head": "hidden"}}, ValueError, "two layers of the source have one target"),
     ({"layers": []}, ValueError, "layers must name at least one layer"),
     ({"layers": "hidden"}, TypeError, "layers must be a list or a mapping of names"),

@@ -16,7 +16,7 @@ from fastnn.layers.base import checked_weight
 from fastnn.model import Sequential
 from fastnn.saving import load_model
 
-__all__ = ["Entry", "TransferReport", "checked_copy", "named_weights", "transfer"]
+__all__ = ["Entry", "TransferReport", "checked_copy", "checked_name", "named_weights", "transfer"]
 
 Array = NDArray[Any]
 
@@ -218,9 +218,16 @@ def _inside(layer: str, names: Iterable[str], what: str) -> list[str]:
     """The names of a layer's weights."""
     inside = [name for name in names if name.startswith(f"{layer}.")]
     if not inside:
-        known = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-        close = difflib.get_close_matches(layer, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"the {what} has no layer {layer!r} with weights.{hint} Its layers with weights: "
-                         f"{', '.join(known) or 'none'}")
+        layers = dict.fromkeys(name.rpartition(".")[0] for name in names)
+        checked_name(layer, layers, f"layer of the {what} with weights")
     return inside
+
+
+def checked_name(name: str, known: Iterable[str], what: str) -> str:
+    """`name`, which must be among those known."""
+    known = list(known)
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no {what} is named {name!r}.{hint} Known: {', '.join(known) or 'none'}")
+    return name
