@@ -44,6 +44,7 @@ from fastnn.named import number
 from fastnn.reference_training import ReferenceMLP
 from fastnn.saving import load_model
 from fastnn.version import __version__
+from fastnn.weights import statistics
 
 __all__ = ["main"]
 
@@ -314,21 +315,8 @@ def inspect(args: argparse.Namespace) -> None:
         if value is not None:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             say(f"{key} ", text if len(text) <= 90 else f"{text[:87]}...")
-    rows = [["weight", "shape", "mean", "std", "min", "max", "norm", "near 0"]]
-    for name, weight in model._named_weights():
-        rows.append([name, "x".join(map(str, weight.shape)), *_statistics(weight.astype(np.float64))])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    print()
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" if i < 2 else f"{cell:>{width}}"
-                        for i, (cell, width) in enumerate(zip(row, widths, strict=True))))
+    print(f"\n{statistics(model)!r}")
     print("\nnear 0: below a hundredth of the weight's root mean square")
-
-
-def _statistics(weight: Array) -> list[str]:
-    figures = weight.mean(), weight.std(), weight.min(), weight.max(), np.linalg.norm(weight)
-    near_zero = np.mean(np.abs(weight) <= 0.01 * math.sqrt(np.mean(weight * weight)))
-    return [*(f"{figure:.4g}" for figure in figures), f"{near_zero:.1%}"]
 
 
 # ---- bench -------------------------------------------------------------------------------------------------

@@ -424,7 +424,7 @@ class Trainer:
             If the loss is not finite.
         """
         threads = effective_n_threads(n_threads)
-        with self._exclusively("gradients"):
+        with self._exclusively("gradients", from_callback=True):
             data = self._built_data(x, y, sample_weight)
             runner = self._workspace("gradients", data.n)
             block = self._gradient_block()

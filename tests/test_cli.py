@@ -229,7 +229,7 @@ def test_inspect(run, tmp_path):
     assert code == 0
     assert 'Model: "sequential"' in out
     row = next(line for line in out.splitlines() if line.startswith("dense.kernel"))
-    assert row.split() == ["dense.kernel", "3x2", "-0.1667", "2.034", "-4", "3", "5", "66.7%"]
+    assert row.split() == ["dense.kernel", "3x2", "-0.1667", "2.034", "-4", "3", "5", "66.7%", "5", "1"]
     assert next(line for line in out.splitlines() if line.startswith("dense.bias")).split()[-1] == "100.0%"
 
 
