@@ -11,6 +11,7 @@ except ModuleNotFoundError as error:
 from fastnn import (
     activations,
     callbacks,
+    constraints,
     datasets,
     errors,
     initializers,
@@ -20,6 +21,7 @@ from fastnn import (
     metrics,
     optimizers,
     reference,
+    regularizers,
     schedules,
     weights,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "constraints",
     "datasets",
     "errors",
     "get_num_threads",
@@ -53,6 +56,7 @@ __all__ = [
     "optimizers",
     "reference",
     "schedules",
+    "regularizers",
     "set_num_threads",
     "show_config",
     "weights",

@@ -62,13 +62,17 @@ __all__ = [
     "expm1",
     "gather_rows",
     "huber",
+    "l1_l2_penalty",
     "lion_step",
     "log",
     "log1p",
+    "mask_weights",
     "mean_absolute_error",
     "mean_squared_error",
     "momentum_step",
     "nadam_step",
+    "norm_constraint",
+    "orthogonal_penalty",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_binary_crossentropy",
@@ -1573,6 +1577,212 @@ def lion_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, be
     array([0.5, 1.5])
     """
     _step("lion", param, grad, {"m": m}, _betas(beta_1, beta_2), learning_rate, weight_decay, n_threads)
+
+
+# --------------------------------------------------------------------------------------------- restraints
+
+
+def _in_place(name: str, value: Any, ndim: int = 1) -> Array:
+    """An array of at least `ndim` dimensions that is updated as a whole."""
+    a = _floats(name, value)
+    if a.ndim < ndim:
+        raise ValueError(f"{name} must have at least {ndim} dimensions; received the shape {_shape_text(a.shape)}")
+    return _writable(name, value, a, a.shape, whole=True)
+
+
+def _added_to(grad: Any, param: Array) -> Array | None:
+    return None if grad is None else _writable("grad", grad, param, param.shape, (param,), whole=True)
+
+
+def l1_l2_penalty(param: Any, l1: float = 0.0, l2: float = 0.0, *, grad: Array | None = None,
+                  n_threads: int | None = None) -> float:  # fmt: skip
+    """``l1 * sum(abs(param)) + l2 * sum(param ** 2)``, summed in float64; the derivative is added to `grad`.
+
+    The derivative is ``l1 * sign(param) + 2 * l2 * param``, with ``sign(0) = 0``.
+
+    Parameters
+    ----------
+    param : array_like of float32 or float64, any shape
+    l1, l2 : float, default 0.0
+        At least 0.
+    grad : ndarray, shape and dtype of `param`, optional
+        C-contiguous; the derivative is added to it.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import l1_l2_penalty
+    >>> grad = np.zeros((1, 3))
+    >>> l1_l2_penalty(np.array([[1.0, -2.0, 0.0]]), l1=0.5, l2=0.25, grad=grad)
+    2.75
+    >>> grad
+    array([[ 1. , -1.5,  0. ]])
+    """
+    l1, l2 = _number("l1", l1, 0), _number("l2", l2, 0)
+    param = _whole("param", param)
+    grad = _added_to(grad, param)
+    if not param.size:
+        return 0.0
+    rows = _as_rows(param)
+    return calls.penalty(l1, l2, rows, None if grad is None else grad.reshape(rows.shape),
+                         _threads(n_threads, ELEMENT_WORK * param.size))
+
+
+def orthogonal_penalty(param: Any, factor: float = 0.01, mode: str = "rows", *, grad: Array | None = None,
+                       n_threads: int | None = None) -> float:  # fmt: skip
+    """`factor` times the mean of ``abs(u @ v)`` over the pairs of rows (or columns), scaled to unit vectors u and v.
+
+    As Keras has it, rows shorter than 1e-7 are multiplied by 1e7 instead; a single row has no pairs and a penalty of
+    0. The derivative of the absolute value is 0 at 0.
+
+    Parameters
+    ----------
+    param : array_like of float32 or float64, shape (rows, columns)
+    factor : float, default 0.01
+        At least 0.
+    mode : {"rows", "columns"}, default "rows"
+    grad : ndarray, shape and dtype of `param`, optional
+        C-contiguous; the derivative is added to it.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import orthogonal_penalty
+    >>> orthogonal_penalty(np.array([[3.0, 0.0], [0.0, 2.0]]), 1.0)
+    0.0
+    >>> orthogonal_penalty(np.array([[3.0, 0.0], [4.0, 3.0]]), 1.0)
+    0.8
+    """
+    factor = _number("factor", factor, 0)
+    if mode not in ("rows", "columns"):
+        raise ValueError(f"mode must be 'rows' or 'columns'; received {mode!r}")
+    param = _whole("param", param, ("rows", "columns"))
+    grad = _added_to(grad, param)
+    n = param.shape[mode == "columns"]
+    if n < 2 or not param.size:
+        return 0.0
+    threads = _threads(n_threads, 4 * n * param.size)
+    return calls.orthogonal(factor / (n * (n - 1) / 2), mode == "columns", param, grad, threads)
+
+
+def norm_layout(shape: Sequence[int], axis: int | Sequence[int] | None) -> tuple[int, int, bool]:
+    """Rows and columns of the matrix as which an array of `shape` can be walked, and whether norms over `axis` are
+    those of its columns; they are those of its rows otherwise. ValueError where it cannot, or there is no such axis.
+    """
+    rank = len(shape)
+    given = range(rank) if axis is None else [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    if not all(-rank <= a < rank for a in given):
+        raise ValueError(f"axis must be in [{-rank}, {rank}) for the shape {_shape_text(shape)}; received {axis!r}")
+    axes = sorted({a % rank for a in given})
+    first = rank - len(axes)
+    if axes == list(range(first, rank)):
+        return math.prod(shape[:first]), math.prod(shape[first:]), False
+    if axes == list(range(len(axes))):
+        return math.prod(shape[:len(axes)]), math.prod(shape[len(axes):]), True
+    raise ValueError(f"axis must name the first or the last dimensions; received {axis!r} for the shape "
+                     f"{_shape_text(shape)}")
+
+
+def norm_constraint(param: Any, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0,
+                    axis: int | Sequence[int] | None = 0, *, n_threads: int | None = None) -> None:  # fmt: skip
+    """Weights scaled so that their norms come into a range, in place.
+
+    With ``norm = sqrt(sum(param ** 2, axis))`` the weights are multiplied by ``(rate * clip(norm, min_value,
+    max_value) + (1 - rate) * norm) / (1e-7 + norm)``, as Keras does it. Weights whose norm is 0 stay 0.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, at least one dimension
+        Updated in place; C-contiguous.
+    min_value : float, default 0.0
+        At least 0.
+    max_value : float, default 1.0
+        At least `min_value`.
+    rate : float, default 1.0
+        In [0, 1].
+    axis : int, sequence of int or None, default 0
+        What the norms sum over: the first dimensions or the last ones; None is all.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import norm_constraint
+    >>> w = np.array([[3.0, 0.3], [4.0, 0.4]])
+    >>> norm_constraint(w, max_value=1.0)
+    >>> w.round(3)
+    array([[0.6, 0.3],
+           [0.8, 0.4]])
+    """
+    low = _number("min_value", min_value, 0)
+    high = _number("max_value", max_value, low)
+    rate = _number("rate", rate, 0, 1)
+    param = _in_place("param", param)
+    rows, cols, columns = norm_layout(param.shape, axis)
+    if param.size:
+        calls.norms(low, high, rate, columns, param.reshape(rows, cols), _threads(n_threads, ELEMENT_WORK * param.size))
+
+
+def mask_weights(param: Any, mask: Any, *, n_threads: int | None = None) -> None:
+    """Zero where `mask` is False, in place; NaN and infinity go too.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    mask : array_like of bool, shape of `param`
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import mask_weights
+    >>> w = np.array([1.0, 2.0, 3.0])
+    >>> mask_weights(w, [True, False, True])
+    >>> w
+    array([1., 0., 3.])
+    """
+    param = _in_place("param", param, 0)
+    keep = np.ascontiguousarray(mask)
+    if keep.dtype != np.bool_:
+        raise TypeError(f"mask must be an array of bool; received dtype {keep.dtype}")
+    _check_shape("mask", np.asarray(mask), param.shape)
+    if param.size:
+        calls.mask(param.reshape(-1), keep.reshape(-1).view(np.uint8), _threads(n_threads, param.size))
 
 
 # --------------------------------------------------------------------------------------------------- rows

@@ -38,13 +38,17 @@ __all__ = [
     "expm1",
     "gather_rows",
     "huber",
+    "l1_l2_penalty",
     "lion_step",
     "log",
     "log1p",
+    "mask_weights",
     "mean_absolute_error",
     "mean_squared_error",
     "momentum_step",
     "nadam_step",
+    "norm_constraint",
+    "orthogonal_penalty",
     "rmsprop_step",
     "sgd_step",
     "sigmoid_binary_crossentropy",
@@ -611,6 +615,74 @@ def lion_step(param: Array, grad: Array, m: Array, *, learning_rate: float = 0.0
     param -= learning_rate * np.sign(beta_1 * m + (1 - beta_1) * grad)
     m *= beta_2
     m += (1 - beta_2) * grad
+
+
+# --------------------------------------------------------------------------------------------- restraints
+
+
+def l1_l2_penalty(param: Array, l1: float = 0.0, l2: float = 0.0, *, grad: Array | None = None,
+                  n_threads: int | None = None) -> float:
+    """``l1 * sum(abs(param)) + l2 * sum(param ** 2)``; the derivative is added to `grad`.
+
+    >>> l1_l2_penalty(np.array([1.0, -2.0]), l1=0.5, l2=0.25)
+    2.75
+    """
+    if grad is not None:
+        grad += l1 * np.sign(param) + 2 * l2 * param
+    wide = np.asarray(param, np.float64)
+    return float(l1 * np.abs(wide).sum() + l2 * np.square(wide).sum())
+
+
+def orthogonal_penalty(param: Array, factor: float = 0.01, mode: str = "rows", *, grad: Array | None = None,
+                       n_threads: int | None = None) -> float:
+    """`factor` times the mean of ``abs(u @ v)`` over pairs of rows, or columns, scaled to unit vectors.
+
+    >>> orthogonal_penalty(np.array([[3.0, 0.0], [4.0, 3.0]]), 1.0)
+    0.8
+    """
+    rows = param if mode == "rows" else param.T
+    n = len(rows)
+    if n < 2:
+        return 0.0
+    scale = factor / (n * (n - 1) / 2)
+    norm = np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1, keepdims=True))
+    inverse = 1 / np.maximum(norm, 1e-7)
+    unit = (rows * inverse).astype(param.dtype)
+    products = unit @ unit.T
+    np.fill_diagonal(products, 0)
+    if grad is not None:
+        slope = np.sign(products) @ unit
+        slope -= np.where(norm > 1e-7, (slope * unit).sum(axis=1, keepdims=True), 0) * unit
+        slope = (scale * inverse * slope).astype(param.dtype)
+        grad += slope if mode == "rows" else slope.T
+    return float(0.5 * scale * np.abs(products).sum(dtype=np.float64))
+
+
+def norm_constraint(param: Array, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0,
+                    axis: Any = 0, *, n_threads: int | None = None) -> None:
+    """Norms over `axis` brought into [min_value, max_value], as far as `rate` says.
+
+    >>> w = np.array([[3.0], [4.0]])
+    >>> norm_constraint(w)
+    >>> w.round(3)
+    array([[0.6],
+           [0.8]])
+    """
+    axis = axis if axis is None or isinstance(axis, int) else tuple(axis)
+    norm = np.sqrt(np.square(param, dtype=np.float64).sum(axis=axis, keepdims=True))
+    desired = rate * np.clip(norm, min_value, max_value) + (1 - rate) * norm
+    param *= (desired / (1e-7 + norm)).astype(param.dtype)
+
+
+def mask_weights(param: Array, mask: Any, *, n_threads: int | None = None) -> None:
+    """Zero where `mask` is False.
+
+    >>> w = np.array([1.0, 2.0, 3.0])
+    >>> mask_weights(w, [True, False, True])
+    >>> w
+    array([1., 0., 3.])
+    """
+    param[~np.asarray(mask)] = 0
 
 
 # --------------------------------------------------------------------------------------------------- rows

@@ -119,6 +119,17 @@ def optimizer(shape, dtype, rng, slots, steps=(), keyword_slots=()):
     return args, {"learning_rate": 0.01} | named
 
 
+def weights(shape, dtype, rng, scale=1.0, with_grad=False):
+    """An array of weights, some of them zero, and a gradient to add to."""
+    size = shape[1:]
+    param = normal(rng, size, dtype, scale) * (rng.random(size) < 0.8)
+    return (param.astype(dtype),), {"grad": normal(rng, size, dtype)} if with_grad else {}
+
+
+def masked(shape, dtype, rng):
+    return (normal(rng, shape[1:], dtype), rng.random(shape[1:]) < 0.5), {}
+
+
 ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
                "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
@@ -164,6 +175,13 @@ KERNELS = [
     Kernel("nadam_step", "nadam_step", partial(optimizer, slots=2, steps=(3, 0.3)), in_place=(0, 2, 3),
            out=""),
     Kernel("lion_step", "lion_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
+    *(Kernel(f"l1_l2_penalty-{l1}-{l2}", "l1_l2_penalty", partial(weights, with_grad=True), "sum", in_place=("grad",),
+             out="", arguments={"l1": l1, "l2": l2}) for l1, l2 in ((0.3, 0.0), (0.0, 0.7), (0.3, 0.7))),
+    *(Kernel(f"orthogonal_penalty-{mode}", "orthogonal_penalty", partial(weights, with_grad=True), "sum",
+             in_place=("grad",), out="", arguments={"factor": 3.0, "mode": mode}) for mode in ("rows", "columns")),
+    *(Kernel(f"norm_constraint-{axis}", "norm_constraint", weights, in_place=(0,), out="",
+             arguments={"min_value": 0.5, "max_value": 2.0, "rate": 0.7, "axis": axis}) for axis in (0, 1, None)),
+    Kernel("mask_weights", "mask_weights", masked, "exact", in_place=(0,), out=""),
     *(Kernel(f"gather_rows-{source}", "gather_rows", partial(gather, source=source), "exact", rows=(1,))
       for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
                      "float16", "float32", "float64")),

@@ -12,6 +12,8 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.threads cimport ready_team
 
+import numpy as np
+
 
 cdef struct Matrix:
     char* data
@@ -278,6 +280,122 @@ def update(int kind, param, grad, tuple slots, tuple hyper, double learning_rate
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         update_part(kind, &u, param_.itemsize, part, parts)
     return memory
+
+
+# ------------------------------------------------------------------------------------------------ restraints
+
+
+# A penalty's value is the sum of those of blocks this large, in order: the same for any number of threads.
+cdef enum:
+    GRANULE_ROWS = 32
+    GRANULE_COLS = 64
+    ORTHOGONAL_ROWS = 32
+
+
+cdef void penalty_part(double l1, double l2, Matrix w, Matrix grad, double* sums, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t across = (w.cols + GRANULE_COLS - 1) // GRANULE_COLS, i, r, c
+    cdef Py_ssize_t n = (w.rows + GRANULE_ROWS - 1) // GRANULE_ROWS * across
+    for i in range(cut(n, 1, part, parts), cut(n, 1, part + 1, parts)):
+        r, c = i // across * GRANULE_ROWS, i % across * GRANULE_COLS
+        sums[i] = table(w).penalty(l1, l2, min(GRANULE_ROWS, w.rows - r), min(GRANULE_COLS, w.cols - c),
+                                   at(w, r, c), w.ld, at(grad, r, c), grad.ld)
+
+
+def penalty(double l1, double l2, w, grad, int n_threads):
+    """Sum of l1 |w| + l2 w^2; its derivative is added to grad, which may be None."""
+    cdef Matrix w_ = matrix(w), grad_ = matrix(grad, True)
+    cdef Py_ssize_t down = (w_.rows + GRANULE_ROWS - 1) // GRANULE_ROWS, i
+    cdef Py_ssize_t n = down * ((w_.cols + GRANULE_COLS - 1) // GRANULE_COLS)
+    cdef double[::1] sums = np.empty(n)
+    cdef double total = 0
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        penalty_part(l1, l2, w_, grad_, &sums[0], part, parts)
+    for i in range(n):
+        total += sums[i]
+    return total
+
+
+cdef void norms_part(const fnn_norm_range* bounds, bint columns, Matrix w, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo, hi
+    if columns:
+        lo, hi = cut(w.cols, LINE, part, parts), cut(w.cols, LINE, part + 1, parts)
+        table(w).norm_columns(bounds, w.rows, hi - lo, at(w, 0, lo), w.ld)
+    else:
+        lo, hi = cut(w.rows, 1, part, parts), cut(w.rows, 1, part + 1, parts)
+        table(w).norm_rows(bounds, hi - lo, w.cols, at(w, lo, 0), w.ld)
+
+
+def norms(double low, double high, double rate, bint columns, w, int n_threads):
+    """Columns, or rows, of w brought into the range of norms."""
+    cdef Matrix w_ = matrix(w, True)
+    cdef fnn_norm_range bounds = fnn_norm_range(low, high, rate)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        norms_part(&bounds, columns, w_, part, parts)
+
+
+cdef void mask_part(Matrix w, const uint8_t* keep, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(w.cols, LINE, part, parts), hi = cut(w.cols, LINE, part + 1, parts)
+    table(w).mask(hi - lo, keep + lo, at(w, 0, lo))
+
+
+def mask(w, keep, int n_threads):
+    """Zeros where keep (uint8) is 0; both of one dimension."""
+    cdef Matrix w_ = matrix(w, True)
+    cdef const uint8_t* keep_ = <const uint8_t*>matrix(keep).data
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        mask_part(w_, keep_, part, parts)
+
+
+cdef void unit_part(Matrix w, bint columns, Matrix unit, double* inverse, int part, int parts) noexcept nogil:
+    """The part's rows of w, or of w.T, as unit vectors."""
+    cdef Py_ssize_t lo = cut(unit.rows, 1, part, parts), hi = cut(unit.rows, 1, part + 1, parts)
+    cdef Py_ssize_t down = w.ld * w.itemsize, along = w.itemsize
+    if hi == lo:
+        return
+    table(w).gather(FNN_SRC_F64 if w.itemsize == 8 else FNN_SRC_F32, hi - lo, unit.cols,
+                    at(w, 0, lo) if columns else at(w, lo, 0), along if columns else down,
+                    down if columns else along, NULL, at(unit, lo, 0), unit.ld)
+    table(w).unit_rows(hi - lo, unit.cols, at(unit, lo, 0), unit.ld, inverse + lo)
+
+
+cdef void orthogonal_part(const fnn_orthogonal* o, Matrix scratch, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t i = cut(o.n, 1, part, parts), hi = cut(o.n, 1, part + 1, parts)
+    while i < hi:
+        table(scratch).orthogonal(o, i, min(hi, i + ORTHOGONAL_ROWS), at(scratch, part, 0),
+                                  at(scratch, part, ORTHOGONAL_ROWS * o.n))
+        i += ORTHOGONAL_ROWS
+
+
+def orthogonal(double scale, bint columns, w, grad, int n_threads):
+    """scale times the sum of |u_i . u_j| over the pairs of rows (or columns) of w, scaled to unit vectors u. Its
+    derivative is added to grad, which may be None."""
+    cdef Matrix w_ = matrix(w), grad_ = matrix(grad, True), unit_, turned_, scratch_
+    cdef Py_ssize_t n = w_.cols if columns else w_.rows, m = w_.rows if columns else w_.cols, i
+    cdef double[::1] inverse = np.empty(n), sums = np.empty(n)
+    cdef double total = 0
+    cdef fnn_orthogonal o
+    cdef int part, parts = ready_team(n_threads)
+    # A kernel's memory must be readable a panel past its end.
+    unit = np.zeros(n * m + table(w_).nr, w.dtype)[:n * m].reshape(n, m)
+    turned = np.empty(table(w_).transposed_size(n, m), w.dtype)
+    scratch = np.empty((parts, ORTHOGONAL_ROWS * (n + m)), w.dtype)
+    unit_, turned_, scratch_ = matrix(unit), matrix(turned), matrix(scratch)
+    o.n, o.length, o.scale = n, m, scale
+    o.unit, o.transposed, o.inverse, o.row_sum = unit_.data, turned_.data, &inverse[0], &sums[0]
+    o.grad = grad_.data
+    o.row_stride, o.col_stride = 1 if columns else grad_.ld, grad_.ld if columns else 1
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        unit_part(w_, columns, unit_, &inverse[0], part, parts)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        transpose_part(unit_, turned_, part, parts)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        orthogonal_part(&o, scratch_, part, parts)
+    for i in range(n):
+        total += sums[i]
+    return 0.5 * scale * total
 
 
 # ------------------------------------------------------------------------------------------------------ rows

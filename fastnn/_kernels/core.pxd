@@ -1,6 +1,6 @@
 """The C side as Cython sees it; fastnn.h and threads.h document it."""
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "fastnn.h" nogil:
@@ -58,6 +58,19 @@ cdef extern from "fastnn.h" nogil:
         double decay
         double scalar[8]
 
+    ctypedef struct fnn_norm_range:
+        double low, high, rate
+
+    ctypedef struct fnn_orthogonal:
+        fnn_size n, length
+        const void* unit
+        const double* inverse
+        const void* transposed
+        double scale
+        double* row_sum
+        void* grad
+        fnn_size row_stride, col_stride
+
     ctypedef struct fnn_kernels:
         const char* isa
         int itemsize, nr, mr
@@ -80,6 +93,12 @@ cdef extern from "fastnn.h" nogil:
         void (*loss)(int, const fnn_loss*) noexcept nogil
         void (*metric)(int, const fnn_metric*) noexcept nogil
         void (*update)(int, const fnn_update*) noexcept nogil
+        double (*penalty)(double, double, fnn_size, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*norm_columns)(const fnn_norm_range*, fnn_size, fnn_size, void*, fnn_size) noexcept nogil
+        void (*norm_rows)(const fnn_norm_range*, fnn_size, fnn_size, void*, fnn_size) noexcept nogil
+        void (*mask)(fnn_size, const uint8_t*, void*) noexcept nogil
+        void (*unit_rows)(fnn_size, fnn_size, void*, fnn_size, double*) noexcept nogil
+        void (*orthogonal)(const fnn_orthogonal*, fnn_size, fnn_size, void*, void*) noexcept nogil
         void (*gather)(int, fnn_size, fnn_size, const void*, fnn_size, fnn_size, const int64_t*,
                        void*, fnn_size) noexcept nogil
         void (*affine)(fnn_size, fnn_size, const void*, fnn_size, double, double, void*,

@@ -7,6 +7,7 @@
 #include "losses.inc.c"
 #include "metrics.inc.c"
 #include "optimizers.inc.c"
+#include "restraints.inc.c"
 #include "rows.inc.c"
 #include "structure.inc.c"
 
@@ -28,6 +29,12 @@ static const fnn_kernels FN(table) = {
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),
+    .penalty = FN(penalty),
+    .norm_columns = FN(norm_columns),
+    .norm_rows = FN(norm_rows),
+    .mask = FN(apply_mask),
+    .unit_rows = FN(unit_rows),
+    .orthogonal = FN(orthogonal),
     .gather = FN(gather),
     .affine = FN(affine),
     .all_finite = FN(all_finite),

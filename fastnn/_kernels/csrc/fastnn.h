@@ -109,6 +109,24 @@ typedef struct {
 void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, int64_t step,
                            double learning_rate, double *memory, fnn_update *out);
 
+/* Weights of norm x are scaled to the norm rate * clip(x, low, high) + (1 - rate) * x, over 1 + 1e-7 / x: Keras divides
+ * by x + epsilon. */
+typedef struct {
+    double low, high, rate;
+} fnn_norm_range;
+
+/* The orthogonal penalty, scale * sum over i < j of |u_i . u_j| for the n rows of a matrix scaled to unit vectors. */
+typedef struct {
+    fnn_size n, length;
+    const void *unit;        /* (n, length) contiguous, of unit_rows; readable like a kernel of dense_forward */
+    const double *inverse;   /* (n,) of unit_rows */
+    const void *transposed;  /* panels of unit.T, of transpose */
+    double scale;
+    double *row_sum;         /* (n,) out: sum over j != i of |u_i . u_j| */
+    void *grad;              /* added to: element c of row i at i * row_stride + c * col_stride; or NULL */
+    fnn_size row_stride, col_stride;
+} fnn_orthogonal;
+
 /* Metrics add to a vector of doubles; the Python class turns it into the figure. */
 enum fnn_metric_kind {
     FNN_METRIC_ACCURACY_SPARSE,  /* state: sum of weights of right rows, sum of weights */
@@ -187,6 +205,19 @@ typedef struct {
     void (*loss)(int kind, const fnn_loss *args);
     void (*metric)(int kind, const fnn_metric *args);
     void (*update)(int kind, const fnn_update *args);
+
+    /* restraints.inc.c. The sum of l1 |w| + l2 w^2; grad, where not NULL, gets the derivative added. */
+    double (*penalty)(double l1, double l2, fnn_size rows, fnn_size cols, const void *w, fnn_size ldw,
+                      void *grad, fnn_size ldgrad);
+    /* Each column, or each row, brought into the range. */
+    void (*norm_columns)(const fnn_norm_range *range, fnn_size rows, fnn_size cols, void *w, fnn_size ldw);
+    void (*norm_rows)(const fnn_norm_range *range, fnn_size rows, fnn_size cols, void *w, fnn_size ldw);
+    /* w[i] = keep[i] ? w[i] : 0 */
+    void (*mask)(fnn_size n, const uint8_t *keep, void *w);
+    /* Rows scaled to unit vectors by inverse[r], 1 / their norm or 1e7 if that is less. */
+    void (*unit_rows)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double *inverse);
+    /* Rows [i0, i1) of the penalty: products holds (i1 - i0) * n elements, gradients (i1 - i0) * length. */
+    void (*orthogonal)(const fnn_orthogonal *args, fnn_size i0, fnn_size i1, void *products, void *gradients);
 
     /* rows.inc.c */
     /* dst[r, c] = src row index[r] (or r), strides in bytes, converted from the source's type */
