@@ -60,6 +60,7 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "ftrl_step",
     "gather_rows",
     "huber",
     "l1_l2_penalty",
@@ -73,7 +74,9 @@ __all__ = [
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
+    "radam_step",
     "rmsprop_step",
+    "schedule_free_adamw_step",
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
@@ -1577,6 +1580,180 @@ def lion_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, be
     array([0.5, 1.5])
     """
     _step("lion", param, grad, {"m": m}, _betas(beta_1, beta_2), learning_rate, weight_decay, n_threads)
+
+
+def radam_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,
+               beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+               weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """RAdam, Adam whose variance is rectified (Liu et al., 2020), in place.
+
+    `m` and `v` as Adam's. With ``b = 1 - beta_2 ** step``, ``L = 2 / (1 - beta_2) - 1`` and
+    ``l = L - 2 * step * beta_2 ** step / b``::
+
+        param -= learning_rate / (1 - beta_1 ** step) * m                                     where l <= 5, else
+        r = sqrt(b * (l - 4) * (l - 2) * L / ((L - 4) * (L - 2) * l))
+        param -= learning_rate / (1 - beta_1 ** step) * r * m / (sqrt(v) + epsilon)
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import radam_step
+    >>> param, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> radam_step(param, np.ones(1), m, v, 1, learning_rate=0.25)
+    >>> param.round(6)
+    array([0.75])
+    """
+    hyper = (*_betas(beta_1, beta_2), _epsilon(epsilon))
+    _step("radam", param, grad, {"m": m, "v": v}, hyper, learning_rate, weight_decay, n_threads, step)
+
+
+def ftrl_step(param: Any, grad: Any, accumulator: Any, linear: Any, *, learning_rate: float = 0.001,
+              learning_rate_power: float = -0.5, l1_regularization_strength: float = 0.0,
+              l2_regularization_strength: float = 0.0, l2_shrinkage_regularization_strength: float = 0.0,
+              beta: float = 0.0, weight_decay: float | None = None,
+              n_threads: int | None = None) -> None:  # fmt: skip
+    """FTRL-Proximal, follow the regularized leader (McMahan et al., 2013), in place.
+
+    With ``a`` the accumulator, ``z`` the linear term, ``P = -learning_rate_power``::
+
+        sigma = ((a + grad**2) ** P - a ** P) / learning_rate
+        a += grad**2
+        z += grad + 2 * l2_shrinkage * param - sigma * param
+        param = (clip(z, -l1, l1) - z) / ((a ** P + beta) / learning_rate + 2 * l2)
+
+    The parameter does not change where that divisor is 0, and nothing does where the learning rate is.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    accumulator : ndarray, shape and dtype of `param`
+        Sum of the squared gradients, 0.1 or so before the first step, never negative. Updated in place; C-contiguous.
+    linear : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    learning_rate : float, default 0.001
+    learning_rate_power : float, default -0.5
+        At most 0.
+    l1_regularization_strength, l2_regularization_strength, l2_shrinkage_regularization_strength : float, default 0
+        At least 0.
+    beta : float, default 0
+        At least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import ftrl_step
+    >>> param, accumulator, linear = np.zeros(1), np.full(1, 0.25), np.zeros(1)
+    >>> ftrl_step(param, np.ones(1), accumulator, linear, learning_rate=0.5, learning_rate_power=-1.0)
+    >>> param.round(6), accumulator, linear
+    (array([-0.4]), array([1.25]), array([1.]))
+    """
+    power = _number("learning_rate_power", learning_rate_power, -math.inf, 0, open_low=True)
+    given = {"l1_regularization_strength": l1_regularization_strength,
+             "l2_regularization_strength": l2_regularization_strength,
+             "l2_shrinkage_regularization_strength": l2_shrinkage_regularization_strength, "beta": beta}
+    hyper = (power, *(_number(name, value, 0) for name, value in given.items()))
+    kind = "ftrl" if power == -0.5 else "ftrl_power"
+    _step(kind, param, grad, {"accumulator": accumulator, "linear": linear}, hyper, learning_rate, weight_decay,
+          n_threads)
+
+
+def schedule_free_adamw_step(param: Any, grad: Any, z: Any, v: Any, x: Any, step: int, *,
+                             learning_rate: float = 0.0025, beta_1: float = 0.9, beta_2: float = 0.999,
+                             epsilon: float = 1e-8, warmup_steps: int = 0, weight_decay: float | None = None,
+                             n_threads: int | None = None) -> None:  # fmt: skip
+    """Schedule-free AdamW (Defazio et al., 2024), in place.
+
+    The gradient is taken at ``y``, which `param` holds, between the fast sequence `z` and its average `x`, which
+    is what to predict with::
+
+        v += (grad**2 - v) * (1 - beta_2)
+        z -= learning_rate * min(1, step / warmup_steps) * grad / (sqrt(v / (1 - beta_2**step)) + epsilon)
+        x += (z - x) / step
+        y = (1 - beta_1) * z + beta_1 * x
+
+    Where `param` is not at ``y`` when the step begins, as after weight decay, `x` moves so that it is, as in Keras.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        ``y``; updated in place, C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    z : ndarray, shape and dtype of `param`
+        Equal to `param` before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    x : ndarray, shape and dtype of `param`
+        Equal to `param` before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.0025
+    beta_1 : float, default 0.9
+        In (0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-8
+        Keeps the division finite; at least 0.
+    warmup_steps : int, default 0
+        Steps in which the learning rate grows from 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import schedule_free_adamw_step
+    >>> param, z, v, x = np.ones(1), np.ones(1), np.zeros(1), np.ones(1)
+    >>> schedule_free_adamw_step(param, np.ones(1), z, v, x, 1, learning_rate=0.5)
+    >>> param.round(6), z.round(6), x.round(6)
+    (array([0.5]), array([0.5]), array([0.5]))
+    """
+    hyper = (_number("beta_1", beta_1, 0, 1, open_low=True, open_high=True), _rate("beta_2", beta_2),
+             _epsilon(epsilon), float(_integer("warmup_steps", warmup_steps, 0, 2**53)))
+    _step("schedule_free", param, grad, {"z": z, "v": v, "x": x}, hyper, learning_rate, weight_decay, n_threads, step)
 
 
 # --------------------------------------------------------------------------------------------- restraints

@@ -29,6 +29,8 @@ __all__ = [
     "Adamax",
     "Nadam",
     "Lion",
+    "RAdam",
+    "Ftrl",
     "get",
     "serialize",
     "deserialize",
@@ -478,7 +480,100 @@ class Lion(Optimizer):
         self.hyper = (self.beta_1, self.beta_2)
 
 
-_CLASSES: tuple[type[Optimizer], ...] = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion)
+class RAdam(_Moments):
+    """Adam that trusts its mean square no earlier than it can (Liu et al., 2020; Keras has none).
+
+    With ``b = 1 - beta_2**t``, ``L = 2 / (1 - beta_2) - 1`` and ``l = L - 2 * t * beta_2**t / b``, m and v as Adam's:
+    ``p -= lr / (1 - beta_1**t) * m`` where ``l <= 5``; after that ``p -= lr / (1 - beta_1**t) * r * m / (sqrt(v) +
+    epsilon)`` with ``r = sqrt(b * (l - 4) * (l - 2) * L / ((L - 4) * (L - 2) * l))``.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = kind = "radam"
+    slots = ("m", "v")
+
+    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, weight_decay: float | None = None) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay)
+
+
+class Ftrl(Optimizer):
+    """Follow the regularized leader, for sparse linear models (McMahan et al., 2013).
+
+    With ``P = -learning_rate_power``: ``sigma = ((a + g**2)**P - a**P) / lr``; ``a += g**2``;
+    ``z += g + 2 * l2_shrinkage * p - sigma * p``;
+    ``p = (clip(z, -l1, l1) - z) / ((a**P + beta) / lr + 2 * l2)``.
+    Whatever the initializer gave, the first steps lead to about 0: that is where ``z = 0`` begins. L1 makes
+    parameters exactly 0. A learning rate of 0 changes nothing.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        At least 0.
+    learning_rate_power : float, default -0.5
+        At most 0; 0 keeps the learning rate as it is.
+    initial_accumulator_value : float, default 0.1
+        What ``a`` begins with; at least 0.
+    l1_regularization_strength, l2_regularization_strength : float, default 0.0
+        At least 0.
+    l2_shrinkage_regularization_strength : float, default 0.0
+        At least 0; adds its penalty to the gradient, where L2 keeps the step small.
+    beta : float, default 0.0
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = "ftrl"
+    slots = ("accumulator", "linear")
+
+    def __init__(self, learning_rate: float = 0.001, learning_rate_power: float = -0.5,
+                 initial_accumulator_value: float = 0.1, l1_regularization_strength: float = 0.0,
+                 l2_regularization_strength: float = 0.0, l2_shrinkage_regularization_strength: float = 0.0,
+                 beta: float = 0.0, weight_decay: float | None = None) -> None:
+        super().__init__(learning_rate, weight_decay)
+        self.learning_rate_power = number("learning_rate_power", learning_rate_power, "(-inf, 0]")
+        self.initial_accumulator_value = number("initial_accumulator_value", initial_accumulator_value,
+                                                NOT_NEGATIVE)
+        self.l1_regularization_strength = number("l1_regularization_strength", l1_regularization_strength,
+                                                 NOT_NEGATIVE)
+        self.l2_regularization_strength = number("l2_regularization_strength", l2_regularization_strength,
+                                                 NOT_NEGATIVE)
+        self.l2_shrinkage_regularization_strength = number(
+            "l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength, NOT_NEGATIVE)
+        self.beta = number("beta", beta, NOT_NEGATIVE)
+        self.kind = "ftrl" if self.learning_rate_power == -0.5 else "ftrl_power"
+        self.hyper = (self.learning_rate_power, self.l1_regularization_strength, self.l2_regularization_strength,
+                      self.l2_shrinkage_regularization_strength, self.beta)
+
+    @property
+    def slot_init(self) -> tuple[float, ...]:
+        return (self.initial_accumulator_value, 0.0)
+
+
+_CLASSES: tuple[type[Optimizer], ...] = (SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, RAdam, Ftrl)
 _TABLE: dict[str, Callable[..., Optimizer]] = {cls.name: cls for cls in _CLASSES}
 
 

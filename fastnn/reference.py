@@ -36,6 +36,7 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "ftrl_step",
     "gather_rows",
     "huber",
     "l1_l2_penalty",
@@ -49,7 +50,9 @@ __all__ = [
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
+    "radam_step",
     "rmsprop_step",
+    "schedule_free_adamw_step",
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
@@ -615,6 +618,76 @@ def lion_step(param: Array, grad: Array, m: Array, *, learning_rate: float = 0.0
     param -= learning_rate * np.sign(beta_1 * m + (1 - beta_1) * grad)
     m *= beta_2
     m += (1 - beta_2) * grad
+
+
+def radam_step(param: Array, grad: Array, m: Array, v: Array, step: int, *, learning_rate: float = 0.001,
+               beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+               weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """Adam's step times the rectification of its variance, once `v` averages the worth of more than 5 steps;
+    ``learning_rate * m / (1 - beta_1 ** step)`` before that.
+
+    >>> p, m, v = np.ones(1), np.zeros(1), np.zeros(1)
+    >>> radam_step(p, np.ones(1), m, v, 1, learning_rate=0.25)
+    >>> p.round(6)
+    array([0.75])
+    """
+    _decay(param, learning_rate, weight_decay)
+    m += (grad - m) * (1 - beta_1)
+    v += (grad * grad - v) * (1 - beta_2)
+    correction, longest = 1 - beta_2**step, 2 / (1 - beta_2) - 1
+    length = longest - 2 * step * beta_2**step / correction
+    rate = learning_rate / (1 - beta_1**step)
+    if length > 5:
+        rate *= math.sqrt(correction * (length - 4) * (length - 2) * longest
+                          / ((longest - 4) * (longest - 2) * length))
+        param -= rate * m / (np.sqrt(v) + epsilon)
+    else:
+        param -= rate * m
+
+
+def ftrl_step(param: Array, grad: Array, accumulator: Array, linear: Array, *, learning_rate: float = 0.001,
+              learning_rate_power: float = -0.5, l1_regularization_strength: float = 0.0,
+              l2_regularization_strength: float = 0.0, l2_shrinkage_regularization_strength: float = 0.0,
+              beta: float = 0.0, weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """The parameter is where ``linear * p + l1 * |p| + curve * p ** 2 / 2`` is least; `linear` sums the gradients,
+    each less what the growth of the curve takes back of the parameter. A learning rate of 0 changes nothing.
+
+    >>> p, a, z = np.zeros(1), np.full(1, 0.25), np.zeros(1)
+    >>> ftrl_step(p, np.ones(1), a, z, learning_rate=0.5, learning_rate_power=-1.0)
+    >>> p, a, z
+    (array([-0.4]), array([1.25]), array([1.]))
+    """
+    if learning_rate == 0:
+        return
+    _decay(param, learning_rate, weight_decay)
+    before = accumulator**-learning_rate_power
+    accumulator += grad * grad
+    after = accumulator**-learning_rate_power
+    linear += grad + 2 * l2_shrinkage_regularization_strength * param - (after - before) / learning_rate * param
+    curve = (after + beta) / learning_rate + 2 * l2_regularization_strength
+    inside = np.clip(linear, -l1_regularization_strength, l1_regularization_strength)
+    np.divide(inside - linear, curve, out=param, where=curve != 0)
+
+
+def schedule_free_adamw_step(param: Array, grad: Array, z: Array, v: Array, x: Array, step: int, *,
+                             learning_rate: float = 0.0025, beta_1: float = 0.9, beta_2: float = 0.999,
+                             epsilon: float = 1e-8, warmup_steps: int = 0, weight_decay: float | None = None,
+                             n_threads: int | None = None) -> None:
+    """`z` takes steps of the gradient over the root of `v`, `x` averages `z` over all steps, and
+    ``param = (1 - beta_1) * z + beta_1 * x`` is where the gradient is taken.
+
+    >>> p, z, v, x = np.ones(1), np.ones(1), np.zeros(1), np.ones(1)
+    >>> schedule_free_adamw_step(p, np.ones(1), z, v, x, 1, learning_rate=0.5)
+    >>> p, z, x
+    (array([0.5]), array([0.5]), array([0.5]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    x += (param - (z + beta_1 * (x - z))) / beta_1
+    v += (grad * grad - v) * (1 - beta_2)
+    rate = learning_rate * min(1.0, step / warmup_steps) if warmup_steps else learning_rate
+    z -= rate * grad / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+    x += (z - x) / step
+    param[...] = z + beta_1 * (x - z)
 
 
 # --------------------------------------------------------------------------------------------- restraints

@@ -123,8 +123,11 @@ class ReferenceMLP:
                 reference.adam_step(param, grad, m, v, t, v_hat=v_hat[0] if v_hat else None, **given)
             case "nadam":
                 memory = reference.nadam_step(param, grad, slots[0], slots[1], t, memory, **given)
-            case "adamax":
-                reference.adamax_step(param, grad, slots[0], slots[1], t, **given)
+            case "adamax" | "radam":
+                getattr(reference, f"{o.kind}_step")(param, grad, *slots, t, **given)
+            case "ftrl" | "ftrl_power":
+                given |= {name: value for name, value in o.get_config().items() if "regul" in name or "power" in name}
+                reference.ftrl_step(param, grad, *slots, beta=o.beta, **given)
             case _:
                 getattr(reference, f"{o.kind}_step")(param, grad, *slots, **given)
         return memory

@@ -168,7 +168,14 @@ KERNELS = [
     Kernel("adagrad_step", "adagrad_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
     Kernel("adadelta_step", "adadelta_step", partial(optimizer, slots=2), in_place=(0, 2, 3), out=""),
     *(Kernel(name, name, partial(optimizer, slots=2, steps=(3,)), in_place=(0, 2, 3), out="")
-      for name in ("adam_step", "adamw_step", "adamax_step")),
+      for name in ("adam_step", "adamw_step", "adamax_step", "radam_step")),
+    Kernel("radam_step-rectified", "radam_step", partial(optimizer, slots=2, steps=(30,)), in_place=(0, 2, 3), out=""),
+    *(Kernel(f"ftrl_step-{power}", "ftrl_step", partial(optimizer, slots=2), "sum", in_place=(0, 2, 3), out="",
+             arguments={"learning_rate": 0.5, "learning_rate_power": power, "l1_regularization_strength": 0.3,
+                        "beta": 0.5})
+      for power in (-0.5, -0.7)),
+    Kernel("schedule_free_adamw_step", "schedule_free_adamw_step", partial(optimizer, slots=3, steps=(3,)), "sum",
+           in_place=(0, 2, 3, 4), out="", arguments={"warmup_steps": 9, "weight_decay": 0.1}),
     Kernel("adam_step-amsgrad", "adam_step",
            partial(optimizer, slots=2, steps=(3,), keyword_slots=("v_hat",)),
            in_place=(0, 2, 3, "v_hat"), out=""),

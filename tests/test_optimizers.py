@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fastnn import kernels, optimizers, reference
-from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
+from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lion, Nadam, RAdam, RMSprop
 
 N_STEPS = 50
-ALL = [SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion]
+ALL = [SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, RAdam, Ftrl]
 CASES = [
     SGD(0.05),
     SGD(0.05, momentum=0.9),
@@ -29,6 +29,14 @@ CASES = [
     Lion(0.01),
     SGD(0.05, weight_decay=0.1),
     Nadam(0.01, weight_decay=0.1),
+    RAdam(0.01),
+    RAdam(0.01, beta_2=0.9, weight_decay=0.1),
+    RAdam(0.01, beta_2=0.6),
+    Ftrl(0.1),
+    Ftrl(0.1, learning_rate_power=-0.8, initial_accumulator_value=0.0, beta=0.5),
+    Ftrl(0.1, l1_regularization_strength=0.5, l2_regularization_strength=0.1,
+         l2_shrinkage_regularization_strength=0.01, weight_decay=0.1),
+    Ftrl(0.1, learning_rate_power=0.0),
 ]
 
 
@@ -99,10 +107,32 @@ def lion(o, p, g, s, t):
     return p, [o.beta_2 * s[0] + (1 - o.beta_2) * g]
 
 
+def radam(o, p, g, s, t):
+    m, v = s[0] + (g - s[0]) * (1 - o.beta_1), s[1] + (g**2 - s[1]) * (1 - o.beta_2)
+    longest = 2 / (1 - o.beta_2) - 1
+    length = longest - 2 * t * o.beta_2**t / (1 - o.beta_2**t)
+    step = o.learning_rate * m / (1 - o.beta_1**t)
+    if length > 5:
+        r = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+        step = step * r * math.sqrt(1 - o.beta_2**t) / (np.sqrt(v) + o.epsilon)
+    return p - step, [m, v]
+
+
+def ftrl(o, p, g, s, t):
+    power, rate = -o.learning_rate_power, o.learning_rate
+    if rate == 0:
+        return p, s
+    a = s[0] + g**2
+    z = s[1] + g + 2 * o.l2_shrinkage_regularization_strength * p - (a**power - s[0] ** power) / rate * p
+    l1 = o.l1_regularization_strength
+    moved = -np.sign(z) * np.maximum(np.abs(z) - l1, 0)
+    return moved / ((o.beta + a**power) / rate + 2 * o.l2_regularization_strength), [a, z]
+
+
 FORMULAS = {
     "sgd": sgd, "momentum": momentum, "nesterov": nesterov, "rmsprop": rmsprop, "rmsprop_centered": rmsprop,
     "adagrad": adagrad, "adadelta": adadelta, "adam": adam, "amsgrad": adam, "adamax": adamax, "nadam": nadam,
-    "lion": lion,
+    "lion": lion, "radam": radam, "ftrl": ftrl, "ftrl_power": ftrl,
 }  # fmt: skip
 
 
@@ -135,10 +165,15 @@ def run_kernel(optimizer, param, grads, n_threads=None, steps=kernels):
             steps.adadelta_step(p, g, *slots, rho=o.rho, epsilon=o.epsilon, **common)
         elif isinstance(o, Lion):
             steps.lion_step(p, g, *slots, beta_1=o.beta_1, beta_2=o.beta_2, **common)
+        elif isinstance(o, Ftrl):
+            others = {name: value for name, value in o.get_config().items() if "regul" in name or "power" in name}
+            steps.ftrl_step(p, g, *slots, beta=o.beta, **others, **common)
         else:
             common |= {"beta_1": o.beta_1, "beta_2": o.beta_2, "epsilon": o.epsilon}
             if isinstance(o, Adamax):
                 steps.adamax_step(p, g, *slots, t, **common)
+            elif isinstance(o, RAdam):
+                steps.radam_step(p, g, *slots, t, **common)
             elif isinstance(o, Nadam):
                 product = steps.nadam_step(p, g, *slots, t, product, **common)
             else:
@@ -223,6 +258,32 @@ def test_ten_millionth_step_needs_no_correction():
     assert product == pytest.approx(0.9e-300, rel=1e-15)
 
 
+def test_ftrl_keeps_what_never_had_a_gradient():
+    optimizer = Ftrl(0.1, initial_accumulator_value=0.0)
+    param, _ = run_kernel(optimizer, np.ones(5), [np.zeros(5)] * 3)
+    assert np.array_equal(param, np.ones(5))
+
+
+def test_ftrl_makes_zeros():
+    param, grads = problem((1000,), n_steps=20)
+    param, _ = run_kernel(Ftrl(0.1, l1_regularization_strength=50.0), param, grads)
+    assert 0.2 < np.mean(param == 0) < 0.9
+
+
+def test_schedule_free_averages_what_moves():
+    (param, grads), rate = problem(n_steps=30), 0.01
+    y, z, v, x = param.copy(), param.copy(), np.zeros_like(param), param.copy()
+    want_z, want_v, fast = param.copy(), np.zeros_like(param), []
+    for t, g in enumerate(grads, 1):
+        want_v += (g**2 - want_v) * 0.001
+        want_z = want_z - rate * min(1, t / 10) * g / (np.sqrt(want_v / (1 - 0.999**t)) + 1e-8)
+        fast.append(want_z)
+        kernels.schedule_free_adamw_step(y, g, z, v, x, t, learning_rate=rate, warmup_steps=10)
+        np.testing.assert_allclose(x, np.mean(fast, axis=0), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(y, 0.1 * z + 0.9 * x, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(z, want_z, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("cls", ALL)
 def test_names_classes_and_instances(cls):
     assert type(optimizers.get(cls.name)) is cls
@@ -245,17 +306,20 @@ def test_config_round_trip(optimizer):
 @pytest.mark.parametrize("optimizer", CASES, ids=repr)
 def test_slots_and_their_first_values(optimizer):
     assert len(optimizer.slots) == len(set(optimizer.slots)) == len(optimizer.slot_init)
-    assert set(optimizer.slot_init) <= ({0.1} if isinstance(optimizer, Adagrad) else {0.0})
+    first = getattr(optimizer, "initial_accumulator_value", 0.0)
+    assert optimizer.slot_init == tuple(first if slot == "accumulator" else 0.0 for slot in optimizer.slots)
 
 
 def test_defaults_are_keras():
-    assert [cls().learning_rate for cls in ALL] == [0.01] + [0.001] * 8
+    assert [cls().learning_rate for cls in ALL] == [0.01] + [0.001] * 10
     assert AdamW().weight_decay == 0.004
     assert Adam().weight_decay is None
     assert Adam().hyper == Adamax().hyper == Nadam().hyper == (0.9, 0.999, 1e-7)
     assert Lion().hyper == (0.9, 0.99)
     assert RMSprop().hyper == (0.9, 0.0, 1e-7)
     assert Adadelta().hyper == (0.95, 1e-7)
+    assert Ftrl().hyper == (-0.5, 0.0, 0.0, 0.0, 0.0)
+    assert Ftrl().slot_init == (0.1, 0.0)
 
 
 def test_learning_rate_is_checked_when_set():
@@ -275,16 +339,20 @@ def test_learning_rate_is_checked_when_set():
         *[(cls, {"weight_decay": value}, r"weight_decay must be in \[0, inf\)")
           for cls in ALL for value in (-0.1, math.nan)],
         *[(cls, {beta: value}, rf"{beta} must be in [\[(]0, 1\)")
-          for cls in (Adam, AdamW, Adamax, Nadam, Lion) for beta in ("beta_1", "beta_2")
+          for cls in (Adam, AdamW, Adamax, Nadam, Lion, RAdam) for beta in ("beta_1", "beta_2")
           for value in (-0.1, 1.0, math.nan)],
         *[(cls, {"epsilon": value}, r"epsilon must be in \[0, inf\)")
-          for cls in (RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam) for value in (-1e-7, math.inf)],
+          for cls in (RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, RAdam) for value in (-1e-7, math.inf)],
         *[(cls, {"rho": value}, r"rho must be in \[0, 1\)")
           for cls in (RMSprop, Adadelta) for value in (-0.1, 1.0)],
         *[(cls, {"momentum": value}, r"momentum must be in \[0, 1\]")
           for cls in (SGD, RMSprop) for value in (-0.1, 1.1)],
         (Lion, {"beta_1": 0.0}, r"beta_1 must be in \(0, 1\); received 0.0"),
-        (Adagrad, {"initial_accumulator_value": -1.0}, "initial_accumulator_value"),
+        *[(cls, {"initial_accumulator_value": -1.0}, "initial_accumulator_value") for cls in (Adagrad, Ftrl)],
+        (Ftrl, {"learning_rate_power": 0.1}, r"learning_rate_power must be in \(-inf, 0\]; received 0.1"),
+        *[(Ftrl, {name: -0.1}, rf"{name} must be in \[0, inf\)")
+          for name in ("l1_regularization_strength", "l2_regularization_strength",
+                       "l2_shrinkage_regularization_strength", "beta")],
     ],
 )  # fmt: skip
 def test_values_refused(cls, arguments, message):

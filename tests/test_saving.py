@@ -20,12 +20,13 @@ import safetensors.numpy
 
 import fastnn as fnn
 from fastnn import _safetensors, files
-from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, Nadam, RMSprop
+from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lion, Nadam, RAdam, RMSprop
 
 OPTIMIZERS = [
     SGD(0.05), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.9, nesterov=True),
     RMSprop(momentum=0.5, centered=True),
-    Adagrad(), Adadelta(), Adam(), Adam(amsgrad=True), AdamW(), Adamax(), Nadam(), Lion(),
+    Adagrad(), Adadelta(), Adam(), Adam(amsgrad=True), AdamW(), Adamax(), Nadam(), Lion(), RAdam(),
+    Ftrl(),
 ]
 
 

@@ -16,7 +16,8 @@ cdef extern from "fastnn.h" nogil:
     int FNN_SOFTMAX_CE_SPARSE, FNN_SOFTMAX_CE, FNN_SIGMOID_BCE, FNN_CE_SPARSE, FNN_CE, FNN_BCE
     int FNN_MSE, FNN_MAE, FNN_HUBER
     int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_RMSPROP, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_ADADELTA
-    int FNN_ADAM, FNN_AMSGRAD, FNN_ADAMAX, FNN_NADAM, FNN_LION
+    int FNN_ADAM, FNN_AMSGRAD, FNN_ADAMAX, FNN_NADAM, FNN_LION, FNN_RADAM, FNN_FTRL
+    int FNN_FTRL_POWER, FNN_SCHEDULE_FREE, FNN_SCHEDULE_FREE_BEGIN, FNN_LAMB, FNN_MUON, FNN_ADAFACTOR
     int FNN_METRIC_ACCURACY_SPARSE, FNN_METRIC_ACCURACY, FNN_METRIC_ACCURACY_BINARY, FNN_METRIC_TOP_K_SPARSE
     int FNN_METRIC_TOP_K, FNN_METRIC_MSE, FNN_METRIC_MAE, FNN_METRIC_R2, FNN_METRIC_CONFUSION_SPARSE
     int FNN_METRIC_CONFUSION, FNN_METRIC_AUC
@@ -90,6 +91,10 @@ cdef extern from "fastnn.h" nogil:
         void (*dense_kernel_grad)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size,
                                   const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*column_sum)(fnn_size, fnn_size, const void*, fnn_size, void*) noexcept nogil
+        double (*sum_of_squares)(fnn_size, const void*) noexcept nogil
+        void (*square_sums)(fnn_size, fnn_size, const void*, fnn_size, double, double*, double*) noexcept nogil
+        void (*over_root)(fnn_size, fnn_size, void*, fnn_size, const double*, const double*) noexcept nogil
+        void (*turn)(fnn_size, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*loss)(int, const fnn_loss*) noexcept nogil
         void (*metric)(int, const fnn_metric*) noexcept nogil
         void (*update)(int, const fnn_update*) noexcept nogil

@@ -81,6 +81,8 @@ OPTIMIZERS = {
     "sgd": FNN_SGD, "momentum": FNN_MOMENTUM, "nesterov": FNN_NESTEROV, "rmsprop": FNN_RMSPROP,
     "rmsprop_centered": FNN_RMSPROP_CENTERED, "adagrad": FNN_ADAGRAD, "adadelta": FNN_ADADELTA,
     "adam": FNN_ADAM, "amsgrad": FNN_AMSGRAD, "adamax": FNN_ADAMAX, "nadam": FNN_NADAM, "lion": FNN_LION,
+    "radam": FNN_RADAM, "ftrl": FNN_FTRL, "ftrl_power": FNN_FTRL_POWER, "schedule_free": FNN_SCHEDULE_FREE,
+    "lamb": FNN_LAMB, "muon": FNN_MUON, "adafactor": FNN_ADAFACTOR,
 }
 
 METRICS = {

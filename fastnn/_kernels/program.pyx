@@ -418,7 +418,8 @@ cdef class Data:
 
 # What the kernels read without asking: slots of an optimizer (RMSprop's others may be absent), and its numbers.
 N_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adadelta": 2,
-           "adam": 2, "amsgrad": 3, "adamax": 2, "nadam": 2, "lion": 1}
+           "adam": 2, "amsgrad": 3, "adamax": 2, "nadam": 2, "lion": 1,
+           "radam": 2, "ftrl": 2, "ftrl_power": 2, "schedule_free": 3}
 
 
 def metric_state_size(kind, param, Py_ssize_t n_outputs):

@@ -8,6 +8,7 @@
 #include "metrics.inc.c"
 #include "optimizers.inc.c"
 #include "restraints.inc.c"
+#include "tensors.inc.c"
 #include "rows.inc.c"
 #include "structure.inc.c"
 
@@ -26,6 +27,10 @@ static const fnn_kernels FN(table) = {
     .dense_input_grad = FN(dense_input_grad),
     .dense_kernel_grad = FN(dense_kernel_grad),
     .column_sum = FN(column_sum),
+    .sum_of_squares = FN(sum_of_squares),
+    .square_sums = FN(square_sums),
+    .over_root = FN(over_root),
+    .turn = FN(turn),
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),

@@ -83,6 +83,17 @@ enum fnn_optimizer {
     FNN_ADAMAX,    /* slots: m, u                              scalars: lr/(1-beta1^t), 1-beta1, beta2, eps */
     FNN_NADAM,     /* slots: m, v                              scalars: for m, for g, 1-beta1, 1-beta2, eps */
     FNN_LION,      /* slots: m                                 scalars: lr, beta1, 1-beta1, beta2, 1-beta2 */
+    FNN_RADAM,     /* slots: m, v                              scalars: alpha, 1-beta1, 1-beta2, eps, 0 or 1 */
+    FNN_FTRL,      /* slots: accumulator, linear               scalars: lr, 1/lr, l1, 2*l2 + beta/lr, 2*shrinkage */
+    FNN_FTRL_POWER, /* the same                                the same, -power */
+    FNN_SCHEDULE_FREE, /* slots: z, v, x; param is y           scalars: lr, 1-beta2, 1/(1-beta2^t), eps, beta1,
+                    *                                          1/beta1, 1/t */
+    FNN_SCHEDULE_FREE_BEGIN, /* slots: z, x; x = param, param = y     scalars: beta1, at its place among those above */
+    /* What follows turns a gradient into a direction: param is the gradient itself, read and overwritten. */
+    FNN_LAMB,      /* slots: m, v                              scalars: 1/(1-beta1^t), 1-beta1, 1-beta2,
+                    *                                          1/(1-beta2^t), eps */
+    FNN_MUON,      /* slots: m                                 scalars: momentum, of g, of m */
+    FNN_ADAFACTOR, /* slots: v (tensors that are no matrices)  scalars: 1-beta2, epsilon_1 */
     FNN_N_OPTIMIZERS
 };
 /* A slot in brackets may be NULL: then momentum must be 0. alpha = lr * sqrt(1-beta2^t) / (1-beta1^t). */
@@ -103,7 +114,9 @@ typedef struct {
 /* optimizer_scalars.c fills out->decay and out->scalar for step number `step`, counted from 1. hyper is
  *   momentum, nesterov: momentum          adagrad: epsilon
  *   rmsprop (both): rho, momentum, epsilon    adadelta: rho, epsilon
- *   adam, amsgrad, adamax, nadam: beta1, beta2, epsilon    lion: beta1, beta2
+ *   adam, amsgrad, adamax, nadam, radam, lamb: beta1, beta2, epsilon    lion: beta1, beta2
+ *   ftrl (both): power, l1, l2, shrinkage, beta    schedule_free: beta1, beta2, epsilon, warm-up steps
+ *   muon: momentum, 1 for Nesterov    adafactor: decay of beta2, epsilon_1
  * weight_decay is 0 for none. memory (1.0 before the first step) lasts from step to step: Nadam keeps its
  * product of momenta in memory[0], which this call advances; the others leave it alone. */
 void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, int64_t step,
@@ -200,6 +213,18 @@ typedef struct {
                               void *g, fnn_size ldg);
     /* out[j] = sum over rows of x[:, j] */
     void (*column_sum)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *out);
+
+    /* tensors.inc.c: what optimizers need that look at a whole tensor. Sums are in double, in an order that n, or rows
+     * and cols, decide alone. */
+    double (*sum_of_squares)(fnn_size n, const void *x);
+    /* row_sum[i] and col_sum[j]: sums of g[i, j]^2 + epsilon over a row and over a column. col_sum has room for nr
+     * more: it is written in whole vectors. */
+    void (*square_sums)(fnn_size rows, fnn_size cols, const void *g, fnn_size ldg, double epsilon, double *row_sum,
+                        double *col_sum);
+    /* g[i, j] /= sqrt(row[i] * col[j]) */
+    void (*over_root)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, const double *row, const double *col);
+    /* y[j, i] = x[i, j] */
+    void (*turn)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *y, fnn_size ldy);
 
     /* losses.inc.c, metrics.inc.c, optimizers.inc.c */
     void (*loss)(int kind, const fnn_loss *args);

@@ -20,6 +20,34 @@ static void nadam_scalars(const double *hyper, double t, double lr, double *prod
     k[4] = hyper[2] * root;
 }
 
+/* RAdam (Liu et al., 2020): Adam's step times the rectification, once the average of squares holds the worth of more
+ * than 5 steps; before that the plain average of the gradient. */
+static void radam_scalars(const double *hyper, double t, double *k)
+{
+    const double correction = bias_correction(hyper[1], t), longest = 2 / (1 - hyper[1]) - 1;
+    const double length = longest - 2 * t * pow(hyper[1], t) / correction;
+    k[0] /= bias_correction(hyper[0], t);
+    k[1] = 1 - hyper[0];
+    k[2] = 1 - hyper[1];
+    k[3] = 1;
+    if (length > 5) {
+        k[0] *= sqrt(correction * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length));
+        k[3] = hyper[2];
+        k[4] = 1;
+    }
+}
+
+static void schedule_free_scalars(const double *hyper, double t, double *k)
+{
+    if (t < hyper[3]) k[0] *= t / hyper[3];
+    k[1] = 1 - hyper[1];
+    k[2] = 1 / bias_correction(hyper[1], t);
+    k[3] = hyper[2];
+    k[4] = hyper[0];
+    k[5] = 1 / hyper[0];
+    k[6] = 1 / t;
+}
+
 void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, int64_t step,
                            double learning_rate, double *memory, fnn_update *out)
 {
@@ -67,6 +95,37 @@ void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, i
         k[2] = 1 - hyper[0];
         k[3] = hyper[1];
         k[4] = 1 - hyper[1];
+        break;
+    case FNN_RADAM:
+        radam_scalars(hyper, t, k);
+        break;
+    case FNN_FTRL:
+    case FNN_FTRL_POWER:
+        k[1] = 1 / learning_rate;
+        k[2] = hyper[1];
+        k[3] = 2 * hyper[2] + hyper[4] / learning_rate;
+        k[4] = 2 * hyper[3];
+        k[5] = -hyper[0];
+        break;
+    case FNN_SCHEDULE_FREE:
+    case FNN_SCHEDULE_FREE_BEGIN:
+        schedule_free_scalars(hyper, t, k);
+        break;
+    case FNN_LAMB:
+        k[0] = 1 / bias_correction(hyper[0], t);
+        k[1] = 1 - hyper[0];
+        k[2] = 1 - hyper[1];
+        k[3] = 1 / bias_correction(hyper[1], t);
+        k[4] = hyper[2];
+        break;
+    case FNN_MUON:
+        k[0] = hyper[0];
+        k[1] = hyper[1] ? 1 : 0;
+        k[2] = hyper[1] ? hyper[0] : 1;
+        break;
+    case FNN_ADAFACTOR:
+        k[0] = pow(t, hyper[0]);
+        k[1] = hyper[1];
         break;
     }
 }

@@ -97,6 +97,88 @@ INLINE V FN(lion_rule)(V p, V g, V *s, const V *k)
     return p - v_sel(v_lt((V){0}, v_abs(c)), v_copysign(k[0], c), c);
 }
 
+/* Until the variance of v can be told, k[4] is 0 and k[3] is 1: the step is then k[0] * m. */
+INLINE V FN(radam_rule)(V p, V g, V *s, const V *k)
+{
+    s[0] = FN(toward)(s[0], g, k[1]);
+    s[1] = FN(toward_square)(s[1], g, k[2]);
+    return p - k[0] * s[0] / v_fma(k[4], v_sqrt(s[1]), k[3]);
+}
+
+/* FTRL with the powers of the accumulator before and after this step. Where nothing was accumulated the minimum is
+ * nowhere, and the parameter stays. */
+INLINE V FN(ftrl_with)(V p, V g, V *s, const V *k, V before, V after)
+{
+    const V zero = {0}, sigma = (after - before) * k[1];
+    s[1] = s[1] + v_fma(k[4] - sigma, p, g);
+    const V curve = v_fma(after, k[1], k[3]);
+    const V inside = v_min(k[2], v_max(-k[2], s[1]));
+    return v_sel(v_eq(curve, zero), p, (inside - s[1]) / curve);
+}
+
+INLINE V FN(ftrl_rule)(V p, V g, V *s, const V *k)
+{
+    const V before = v_sqrt(s[0]);
+    s[0] = v_fma(g, g, s[0]);
+    return FN(ftrl_with)(p, g, s, k, before, v_sqrt(s[0]));
+}
+
+/* a^n for a >= 0; 0^0 is 1 */
+INLINE V FN(power)(V a, V n)
+{
+    const V zero = {0}, one = zero + 1;
+    return v_sel(v_eq(a, zero), v_sel(v_eq(n, zero), one, zero), FN(vexp)(n * FN(vlog)(a)));
+}
+
+INLINE V FN(ftrl_power_rule)(V p, V g, V *s, const V *k)
+{
+    const V before = FN(power)(s[0], k[5]);
+    s[0] = v_fma(g, g, s[0]);
+    return FN(ftrl_with)(p, g, s, k, before, FN(power)(s[0], k[5]));
+}
+
+/* Gradients are taken at y, between the fast z and its average x. */
+INLINE V FN(between)(V z, V x, const V *k) { return v_fma(k[4], x - z, z); }
+
+/* What weight decay did to y before the step, x has to do at the same z. */
+INLINE V FN(schedule_free_rule)(V p, V g, V *s, const V *k)
+{
+    s[2] = v_fma(p - FN(between)(s[0], s[2], k), k[5], s[2]);
+    s[1] = FN(toward_square)(s[1], g, k[1]);
+    s[0] = s[0] - k[0] * g / (v_sqrt(s[1] * k[2]) + k[3]);
+    s[2] = FN(toward)(s[2], s[0], k[6]);
+    return FN(between)(s[0], s[2], k);
+}
+
+INLINE V FN(schedule_free_begin_rule)(V p, V g, V *s, const V *k)
+{
+    (void)g;
+    s[1] = p;
+    return FN(between)(s[0], p, k);
+}
+
+INLINE V FN(lamb_rule)(V p, V g, V *s, const V *k)
+{
+    (void)p;
+    s[0] = FN(toward)(s[0], g, k[1]);
+    s[1] = FN(toward_square)(s[1], g, k[2]);
+    return k[0] * s[0] / (v_sqrt(s[1] * k[3]) + k[4]);
+}
+
+INLINE V FN(muon_rule)(V p, V g, V *s, const V *k)
+{
+    (void)p;
+    s[0] = v_fma(k[0], s[0], g);
+    return v_fma(k[1], g, k[2] * s[0]);
+}
+
+INLINE V FN(adafactor_rule)(V p, V g, V *s, const V *k)
+{
+    (void)p;
+    s[0] = FN(toward)(s[0], v_fma(g, g, k[1]), k[0]);
+    return g / v_sqrt(s[0]);
+}
+
 /* Two vectors at a time reach the divider's own speed. */
 enum { FN(unroll) = 2 };
 
@@ -145,6 +227,7 @@ INLINE void FN(step_block)(FN(rule) *rule, int slots, const fnn_update *u)
     }
 }
 
+/* FTRL divides by the learning rate: a step of rate 0 does nothing. */
 static void FN(update)(int kind, const fnn_update *u)
 {
     switch (kind) {
@@ -166,5 +249,17 @@ static void FN(update)(int kind, const fnn_update *u)
     case FNN_ADAMAX: FN(step_block)(FN(adamax_rule), 2, u); break;
     case FNN_NADAM: FN(step_block)(FN(nadam_rule), 2, u); break;
     case FNN_LION: FN(step_block)(FN(lion_rule), 1, u); break;
+    case FNN_RADAM: FN(step_block)(FN(radam_rule), 2, u); break;
+    case FNN_FTRL:
+        if (u->scalar[0] != 0) FN(step_block)(FN(ftrl_rule), 2, u);
+        break;
+    case FNN_FTRL_POWER:
+        if (u->scalar[0] != 0) FN(step_block)(FN(ftrl_power_rule), 2, u);
+        break;
+    case FNN_SCHEDULE_FREE: FN(step_block)(FN(schedule_free_rule), 3, u); break;
+    case FNN_SCHEDULE_FREE_BEGIN: FN(step_block)(FN(schedule_free_begin_rule), 2, u); break;
+    case FNN_LAMB: FN(step_block)(FN(lamb_rule), 2, u); break;
+    case FNN_MUON: FN(step_block)(FN(muon_rule), 1, u); break;
+    case FNN_ADAFACTOR: FN(step_block)(FN(adafactor_rule), 1, u); break;
     }
 }

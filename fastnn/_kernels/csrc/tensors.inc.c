@@ -1,0 +1,67 @@
+/* Sums and products over whole tensors, for optimizers that are not elementwise. Sums are in double: a lane of a
+ * vector adds its elements in order, and then lane is added to lane. */
+INLINE double FN(sum_of_lanes)(FN(wide) a)
+{
+    double total = 0;
+    for (int part = 0; part < FN(n_parts); part++)
+        for (int i = 0; i < VL / FN(n_parts); i++) total += a.part[part][i];
+    return total;
+}
+
+static double FN(sum_of_squares)(fnn_size n, const void *x)
+{
+    const T *p = x;
+    FN(wide) sum = {{{0}}};
+    for (fnn_size c = 0; c < n; c += VL) {
+        const V a = v_loadp(p + c, n - c);
+        for (int part = 0; part < FN(n_parts); part++) {
+            const FN(dvec) wide = v_widen(a, part);
+            sum.part[part] += wide * wide;
+        }
+    }
+    return FN(sum_of_lanes)(sum);
+}
+
+/* epsilon is added once for all of a sum's terms: lanes past the last column have to add nothing. */
+static void FN(square_sums)(fnn_size rows, fnn_size cols, const void *g, fnn_size ldg, double epsilon,
+                            double *row_sum, double *col_sum)
+{
+    const fnn_size lanes = VL / FN(n_parts);
+    for (fnn_size c = 0; c < cols; c += VL)
+        for (fnn_size j = c; j < c + VL; j++) col_sum[j] = (double)rows * epsilon;
+    for (fnn_size i = 0; i < rows; i++) {
+        const T *row = (const T *)g + i * ldg;
+        FN(wide) sum = {{{0}}};
+        for (fnn_size c = 0; c < cols; c += VL) {
+            const V a = v_loadp(row + c, cols - c);
+            for (int part = 0; part < FN(n_parts); part++) {
+                const FN(dvec) wide = v_widen(a, part);
+                FN(dvec) column;
+                memcpy(&column, col_sum + c + part * lanes, sizeof column);
+                column += wide * wide;
+                memcpy(col_sum + c + part * lanes, &column, sizeof column);
+                sum.part[part] += wide * wide;
+            }
+        }
+        row_sum[i] = FN(sum_of_lanes)(sum) + (double)cols * epsilon;
+    }
+}
+
+static void FN(over_root)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, const double *row, const double *col)
+{
+    for (fnn_size i = 0; i < rows; i++) {
+        T *p = (T *)g + i * ldg;
+        for (fnn_size j = 0; j < cols; j++) p[j] = (T)(p[j] / sqrt(row[i] * col[j]));
+    }
+}
+
+/* Blocks of 16 x 16 keep the lines of both sides in the L1 cache. */
+static void FN(turn)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *y, fnn_size ldy)
+{
+    enum { SIDE = 16 };
+    for (fnn_size i0 = 0; i0 < rows; i0 += SIDE)
+        for (fnn_size j0 = 0; j0 < cols; j0 += SIDE)
+            for (fnn_size i = i0; i < i0 + SIDE && i < rows; i++)
+                for (fnn_size j = j0; j < j0 + SIDE && j < cols; j++)
+                    ((T *)y)[j * ldy + i] = ((const T *)x)[i * ldx + j];
+}
