@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels.dispatch import SOURCES
-from fastnn._kernels.door import first_bad_index, first_nonfinite_row, plain_features, plain_labels, plain_targets, plain_weights
+from fastnn._kernels.door import (
+    first_bad_index,
+    first_nonfinite_row,
+    plain_features,
+    plain_labels,
+    plain_targets,
+    plain_weights,
+)
 
 __all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
            "combined_weights"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,6 +21,7 @@ from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
 from fastnn.inputs import (
     as_features, as_labels, as_targets, check_indices, check_seed, check_shape, check_size, combined_weights,
 )
+from fastnn.kernels import mask_weights
 from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
@@ -94,6 +95,7 @@ class Sequential(Trainer):
         self.metadata: dict[str, Any] = {}
         self._new_locks()
         self._flat = np.empty(0, dtype)
+        self._mask: Array | None = None
         self._reset_engine()
         super().__init__()
         try:
@@ -216,9 +218,11 @@ class Sequential(Trainer):
             shape = layer.output_shape
         for layer, name, start, view in views:
             layer.weights[name], layer._offsets[name] = view, start
-        self._flat = flat
+        self._flat, self._mask = flat, None
         self._indices = self._index_columns(self.input_shape)
         self._reset_engine()
+        if any(leaf._masks for leaf in self._leaves()):
+            self._mask_block()
         self._reset_optimizer()
         self._metrics = None
         self.built = True
@@ -325,7 +329,8 @@ class Sequential(Trainer):
         if found is None or found.work.max_rows < rows:
             need_grad = kind == "gradients" or program.has_python or program.two_phases(rows, 1)
             slots = self._optimizer_state().slots if kind == "train" else ()
-            work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None, slots)
+            work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None, slots,
+                                    self._mask)
             found = self._workspaces[kind] = engine.Runner(work)
         return found
 
@@ -415,6 +420,44 @@ class Sequential(Trainer):
             checked = [checked_weight(value, old, name) for value, (name, old) in zip(weights, named, strict=True)]
             for (_, old), new in zip(named, checked, strict=True):
                 old[...] = new
+            self._apply_mask()
+
+    def _mask_block(self) -> Array:
+        """uint8, 0 where pruning holds a number of the flat block at zero; made on first use, of the layers' masks."""
+        if self._mask is None:
+            self._mask = np.ones(self._flat.size, np.uint8)
+            for leaf in self._leaves():
+                for name, start in leaf._offsets.items():
+                    weight = leaf.weights[name]
+                    view = self._mask[start:start + weight.size].reshape(weight.shape)
+                    if name in leaf._masks:
+                        view[...] = leaf._masks[name]
+                    leaf._masks[name] = view
+            self._workspaces.clear()
+        return self._mask
+
+    def _hold(self, layer: Layer, masks: Mapping[str, Array]) -> None:
+        """Hold weights of a layer at zero where a mask is False; the optimizer forgets what it knew of these."""
+        with self._exclusively("pruning", from_callback=True):
+            self._mask_block()
+            for name, mask in masks.items():
+                layer._masks[name][...] = mask
+                mask_weights(layer.weights[name], mask)
+                if self._state is not None and self._state_of is not None:
+                    part = slice(layer._offsets[name], layer._offsets[name] + mask.size)
+                    for slot, value in zip(self._state.slots, self._state_of.slot_init, strict=True):
+                        slot[part][~mask.ravel()] = value
+
+    def _apply_mask(self) -> None:
+        if self._mask is not None:
+            mask_weights(self._flat, self._mask.view(np.bool_))
+
+    def _release_masks(self) -> None:
+        with self._exclusively("remove_pruning", from_callback=True):
+            self._mask = None
+            for leaf in self._leaves():
+                leaf._masks = {}
+            self._workspaces.clear()
 
     def count_params(self) -> int:
         """Number of parameters."""
@@ -515,7 +558,7 @@ class Sequential(Trainer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
-        left_out = ("_busy", "_holder", "_building", "_flat", "_inference", "_training", "_workspaces", "_grad",
+        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces", "_grad",
                     "_state")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
@@ -528,6 +571,7 @@ class Sequential(Trainer):
         for layer in self._layers:
             layer._owner = self
         self._new_locks()
+        self._mask = None
         self._reset_engine()
         self._state = None
         if self.built:

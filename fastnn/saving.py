@@ -90,6 +90,7 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
         if include_optimizer and model._state is not None:
             training["state"] = {"step": int(model._state.step), "memory": model._state.memory.tolist()}
             tensors |= _slots(model)
+    tensors |= {f"masks.{leaf.path}.{name}": mask for leaf in model._leaves() for name, mask in leaf.masks.items()}
     for name, tensor in tensors.items():
         _check_values(name, tensor)
     record = {"version": VERSION, "model": described_model(model), "training": training,
@@ -169,13 +170,19 @@ def _read(file: BinaryIO, custom: dict[str, type], compile: bool) -> Sequential:
     objects = new_training_objects(training, custom) if compile else None
     n_params = sum(math.prod(shape) for _, _, shape in places.values())
     slots = _slot_names(header.table, training, objects)
-    shapes = {name: shape for name, (_, _, shape) in places.items()} | dict.fromkeys(slots, (n_params,))
-    _compare(header.table, shapes, model.dtype)
+    needed = {name: (model.dtype, shape) for name, (_, _, shape) in places.items()}
+    masks = {f"masks.{name.removeprefix('layers.')}": name for name in places}
+    masks = masks if any(name in header.table for name in masks) else {}
+    _compare(header.table, needed | {name: ("bool", needed[weight][1]) for name, weight in masks.items()}
+             | dict.fromkeys(slots, (model.dtype, (n_params,))))
     tensors = read_tensors(file, header)
     for name, tensor in tensors.items():
         _check_values(name, tensor)
     for name, (layer, weight, _) in places.items():
         layer.weights[weight] = tensors[name]  # the model copies them into its own block as it is built
+    for name, weight_name in masks.items():
+        layer, weight, _ = places[weight_name]
+        layer._masks[weight] = tensors[name].view(np.uint8) != 0
     model.build(input_shape)
     model.metadata = user
     _resume(model, training, objects, [tensors[name] for name in slots])
@@ -209,13 +216,13 @@ def _slot_names(table: Mapping[str, Any], training: dict[str, Any], objects: Any
     return [] if training.get("state") is None else [f"optimizer.{slot}" for slot in objects[0].slots]
 
 
-def _compare(table: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str) -> None:
+def _compare(table: Mapping[str, Any], needed: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
     """Refuse tensors that are not those of the configuration."""
-    missing, extra = sorted(shapes.keys() - table.keys()), sorted(table.keys() - shapes.keys())
+    missing, extra = sorted(needed.keys() - table.keys()), sorted(table.keys() - needed.keys())
     if missing or extra:
         what = "needs" if missing else "has no place for"
         raise ValueError(f"the configuration {what} tensor {', '.join(map(brief, (missing or extra)[:8]))}")
-    for name, shape in shapes.items():
+    for name, (dtype, shape) in needed.items():
         found_dtype, found_shape = table[name]
         if (found_dtype, found_shape) != (dtype, shape):
             raise ValueError(f"tensor {brief(name)} is {found_dtype} of shape {brief(found_shape)}; the "

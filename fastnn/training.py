@@ -266,6 +266,7 @@ class Trainer:
             if all_finite(self._flat) and self._finite_slots():
                 raise
             self._flat[...] = before
+            self._apply_mask()
             self._reset_optimizer()
             if not isinstance(error, DivergenceError):
                 raise
@@ -507,6 +508,7 @@ class Trainer:
         def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
         def _evaluating(self) -> engine.Pool: ...
         def _gradient_block(self) -> Array: ...
+        def _apply_mask(self) -> None: ...
 
 
 def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:

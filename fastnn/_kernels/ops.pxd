@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastnn._kernels.core cimport fnn_kernels, fnn_update
 from fastnn._kernels.threads cimport fnn_barrier, fnn_barrier_wait, fnn_flush_subnormals, fnn_restore_subnormals
@@ -43,6 +43,7 @@ cdef struct Run:
     char* param                 # the flat blocks: parameters, gradients, optimizer slots
     char* grad
     char* slot[3]
+    const uint8_t* mask         # of the flat block, 0 where a parameter is held at zero; NULL: none is
     const Tensor* tensors       # of the program
     char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need

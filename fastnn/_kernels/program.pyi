@@ -71,6 +71,7 @@ class Workspace:
         max_rows: int,
         grad: _Array | None = None,
         slots: Sequence[_Array] = (),
+        mask: _Array | None = None,
     ) -> None: ...
 
 @disjoint_base

@@ -316,8 +316,8 @@ cdef class Workspace:
     cdef Py_ssize_t op_scratch
     cdef int scratch_threads
 
-    def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=()):
-        """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype."""
+    def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=(), mask=None):
+        """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype; mask: of uint8."""
         cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
         cdef Op op
         self.program, self.max_rows = program, max_rows
@@ -345,7 +345,7 @@ cdef class Workspace:
                 pointers[buffers + b] = pointers[buffers + root] + column * itemsize
         self.nbytes = arena.nbytes
         row_loss = np.zeros(max_rows, dtype=np.float64)
-        self.arrays = [strides, arena, pointers, row_loss, param, grad, *slots]
+        self.arrays = [strides, arena, pointers, row_loss, param, grad, mask, *slots]
         self.run.k = program.k
         self.run.unit_cols = UNIT_COLS
         self.run.ld = <Py_ssize_t*><size_t>strides.ctypes.data
@@ -353,6 +353,7 @@ cdef class Workspace:
         self.run.dy = self.run.y + buffers
         self.run.param = <char*><size_t>param.ctypes.data
         self.run.grad = NULL if grad is None else <char*><size_t>grad.ctypes.data
+        self.run.mask = NULL if mask is None else <const uint8_t*><size_t>mask.ctypes.data
         for b, slot in enumerate(slots):
             self.run.slot[b] = <char*><size_t>slot.ctypes.data
         self.row_loss = <double*><size_t>row_loss.ctypes.data

@@ -4,6 +4,14 @@ from fastnn._kernels.ops cimport Run, Tensor
 from fastnn._kernels.core cimport fnn_update
 
 
+cdef inline void mask_block(Run* run, Py_ssize_t offset, const fnn_update* update) noexcept nogil:
+    """Zeros where parameters were pruned."""
+    cdef Py_ssize_t r
+    for r in range(update.rows):
+        run.k.mask(update.cols, run.mask + offset + r * update.ldparam,
+                   <char*>update.param + r * update.ldparam * run.k.itemsize)
+
+
 cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
                             const char* grad, Py_ssize_t ldgrad) noexcept nogil:
     """The optimizer on the (rows, cols) block at (i0, j0) of a tensor."""
@@ -20,6 +28,8 @@ cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows
     for i in range(3):
         update.slot[i] = run.slot[i] + offset * run.k.itemsize if run.slot[i] != NULL else NULL
     run.k.update(run.optimizer, &update)
+    if run.mask != NULL:
+        mask_block(run, offset, &update)
     # They are in the L1 cache still.
     if not run.k.all_finite(update.rows, update.cols, update.param, update.ldparam):
         run.overflow = 1

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn._kernels.program import Program
 from fastnn.initializers import Initializer
+from fastnn.kernels import mask_weights
 
 __all__ = ["Layer", "Parameter"]
 
@@ -70,6 +71,7 @@ class Layer:
         self.output_shape: tuple[int, ...] = ()
         self.weights: dict[str, Array] = {}
         self._offsets: dict[str, int] = {}
+        self._masks: dict[str, Array] = {}
         self._owner: Any = None
         self._named_by_model = not name
 
@@ -159,14 +161,25 @@ class Layer:
         self._owner = None
         self.name = "" if self._named_by_model else self.name
         for layer in self.family():
-            layer.built, layer.weights, layer._offsets = False, {}, {}
+            layer.built, layer.weights, layer._offsets, layer._masks = False, {}, {}, {}
+
+    @property
+    def masks(self) -> dict[str, Array]:
+        """Read-only arrays of bool in the parameters' shapes, False where pruning holds a weight at zero; empty for a
+        model that was never pruned."""
+        shown = {name: mask.view(np.bool_) for name, mask in self._masks.items()}
+        for mask in shown.values():
+            mask.flags.writeable = False
+        return shown
 
     def set_parameter(self, name: str, value: ArrayLike) -> None:
-        """Copy `value` into a parameter; it must have the parameter's shape and be finite."""
+        """Copy `value` into a parameter; it must have the parameter's shape and be finite. What is pruned stays zero."""
         if name not in self.weights:
             known = ", ".join(self.weights) or "none yet: the layer is not built"
             raise ValueError(f"layer {self.name!r} has no parameter {name!r}; its parameters: {known}")
         self.weights[name][...] = checked_weight(value, self.weights[name], f"{self.name}.{name}")
+        if name in self._masks:
+            mask_weights(self.weights[name], self.masks[name])
 
     def count_params(self) -> int:
         """Number of the layer's parameters."""

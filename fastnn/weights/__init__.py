@@ -1,7 +1,16 @@
-"""Everything one does with weights besides training them: carry them over, load, understand them."""
+"""Everything one does with weights besides training them: carry them over, load, prune, understand them."""
 
 from fastnn.weights.loading import load_keras, load_pytorch
 from fastnn.weights.monitor import WeightMonitor
+from fastnn.weights.prune import (
+    PruningSchedule,
+    SparsityReport,
+    prune,
+    remove_pruning,
+    set_masks,
+    sparsity_report,
+)
+from fastnn.weights.shrink import shrink
 from fastnn.weights.statistics import (
     LayerStatistics,
     Statistics,
@@ -14,6 +23,8 @@ from fastnn.weights.transfer import TransferReport, transfer
 
 __all__ = [
     "LayerStatistics",
+    "PruningSchedule",
+    "SparsityReport",
     "Statistics",
     "TransferReport",
     "WeightMonitor",
@@ -21,6 +32,11 @@ __all__ = [
     "layer_outputs",
     "load_keras",
     "load_pytorch",
+    "prune",
+    "remove_pruning",
+    "set_masks",
+    "shrink",
+    "sparsity_report",
     "spectral_norm",
     "statistics",
     "transfer",

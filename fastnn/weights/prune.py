@@ -1,0 +1,560 @@
+"""Pruning: masks that keep chosen weights at zero, through training, saving and copying."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn.callbacks import Callback
+from fastnn.inputs import check_count, check_seed
+from fastnn.layers.base import Layer
+from fastnn.model import Sequential
+from fastnn.named import number
+
+__all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks", "sparsity_report"]
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+METHODS = ("magnitude", "random", "taylor", "structured")
+SCOPES = ("layer", "global")
+# Rows of the batches over which first-order importance is averaged.
+TAYLOR_ROWS = 256
+
+
+# ---- what can be pruned ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel of the model, as a matrix whose columns lead into one neuron (or filter) each."""
+
+    layer: Layer
+    place: int  # among the model's weights
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer.path}.kernel"
+
+    @property
+    def weight(self) -> Array:
+        kernel = self.layer.weights["kernel"]
+        return kernel.reshape(-1, kernel.shape[-1])
+
+    @property
+    def mask(self) -> Mask:
+        """True where nothing is pruned; a copy."""
+        masks = self.layer.masks
+        return masks["kernel"].reshape(self.weight.shape).copy() if masks else np.ones(self.weight.shape, np.bool_)
+
+
+def _all_kernels(model: Sequential) -> list[_Kernel]:
+    places = [(leaf, name) for leaf in model._leaves() for name in leaf.weights]
+    return [_Kernel(leaf, place) for place, (leaf, name) in enumerate(places) if name == "kernel"]
+
+
+def _built(model: Any) -> Sequential:
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential; received {type(model).__name__}")
+    if not model.built:
+        raise ValueError("the model has no weights before it is built: call build(input_shape), or fit it")
+    return model
+
+
+def _chosen(model: Sequential, layers: Any) -> list[_Kernel]:
+    """The kernels of some layers, given by name or as objects; of all layers for None."""
+    known = _all_kernels(model)
+    if layers is None:
+        if not known:
+            raise ValueError("the model has no kernels: there is nothing to prune")
+        return known
+    if isinstance(layers, (str, Layer)) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers must be a list of layers or their names; received {layers!r}")
+    by_name = {kernel.layer.path: kernel for kernel in known}
+    chosen = []
+    for entry in layers:
+        name = entry.path if isinstance(entry, Layer) else entry
+        if name not in by_name or (isinstance(entry, Layer) and by_name[name].layer is not entry):
+            close = difflib.get_close_matches(str(name), by_name, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"the model has no layer {name!r} with a kernel.{hint} Layers with one: "
+                             f"{', '.join(by_name) or 'none'}")
+        chosen.append(by_name[name])
+    if not chosen:
+        raise ValueError("layers must name at least one layer; received an empty list")
+    return chosen
+
+
+# ---- which weights go --------------------------------------------------------------------------------------
+
+
+def _lowest(scores: Array, removed: Mask, count: int) -> Mask:
+    """True for what was removed, and for so many more with the lowest scores that there are `count` of them. Equal
+    scores go in their order."""
+    count = max(count, int(removed.sum()))
+    ranked = np.where(removed, -np.inf, scores)
+    if count == 0:
+        return np.zeros_like(removed)
+    last = np.partition(ranked, count - 1)[count - 1]
+    gone: Mask = ranked < last
+    gone[np.flatnonzero(ranked == last)[:count - int(gone.sum())]] = True
+    return gone
+
+
+def _share(scores: Sequence[Array], masks: Sequence[Mask], sparsity: float, scope: str) -> list[Mask]:
+    """New masks without the `sparsity` lowest scores of each array, or of them all together."""
+    if scope == "layer":
+        return [~_lowest(score, ~mask, round(sparsity * score.size)) for score, mask in zip(scores, masks, strict=True)]
+    gone = _lowest(np.concatenate(scores), ~np.concatenate(masks), round(sparsity * sum(s.size for s in scores)))
+    ends = np.cumsum([score.size for score in scores])
+    return [~part for part in np.split(gone, ends[:-1])]
+
+
+def _importance(model: Sequential, kernels: Sequence[_Kernel], data: Any) -> list[Array]:
+    """Mean of |w g| over batches."""
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(f"method 'taylor' needs data=(x, y) or (x, y, sample_weight); received {type(data).__name__}")
+    arrays = [np.asarray(a) for a in data]
+    n = len(arrays[0]) if arrays[0].ndim else 0
+    total = [np.zeros(kernel.weight.shape) for kernel in kernels]
+    for start in range(0, max(n, 1), TAYLOR_ROWS):
+        gradients = model.gradients(*(a[start:start + TAYLOR_ROWS] for a in arrays))
+        for score, kernel in zip(total, kernels, strict=True):
+            score += np.abs(kernel.weight * gradients[kernel.place].reshape(score.shape))
+    return total
+
+
+def _weight_masks(model: Sequential, kernels: Sequence[_Kernel], sparsity: float, method: str, scope: str, seed: int,
+                  data: Any) -> list[Mask]:
+    if method == "magnitude":
+        scores = [np.abs(kernel.weight) for kernel in kernels]
+    elif method == "random":
+        scores = [np.random.default_rng((seed, kernel.place)).random(kernel.weight.shape) for kernel in kernels]
+    else:
+        scores = _importance(model, kernels, data)
+    flat = _share([score.ravel() for score in scores], [kernel.mask.ravel() for kernel in kernels], sparsity, scope)
+    return [mask.reshape(kernel.weight.shape) for mask, kernel in zip(flat, kernels, strict=True)]
+
+
+def _neuron_masks(kernels: Sequence[_Kernel], sparsity: float, scope: str) -> list[Mask]:
+    """Whole columns, by the root mean square of their weights; one of a layer stays at least."""
+    scores, masks = [], []
+    for kernel in kernels:
+        score = np.sqrt(np.square(kernel.weight, dtype=np.float64).mean(axis=0))
+        score[score.argmax()] = np.inf
+        scores.append(score)
+        masks.append(kernel.mask.any(axis=0))
+    kept = _share(scores, masks, sparsity, scope)
+    return [np.repeat(mask[None], len(kernel.weight), axis=0) & kernel.mask
+            for mask, kernel in zip(kept, kernels, strict=True)]
+
+
+def _group_mask(kernel: _Kernel, n: int, m: int) -> Mask:
+    """The n largest of each m weights that follow one another along the inputs; of a shorter last group n too."""
+    rows, cols = kernel.weight.shape
+    scores = np.full((-(-rows // m) * m, cols), -1.0)
+    scores[:rows] = np.where(kernel.mask, np.abs(kernel.weight), -1)
+    groups = scores.reshape(-1, m, cols)
+    rank = np.argsort(np.argsort(-groups, axis=1, kind="stable"), axis=1, kind="stable")
+    return (rank < n).reshape(-1, cols)[:rows] & kernel.mask
+
+
+# ---- doing it ----------------------------------------------------------------------------------------------
+
+
+def _check_method(method: Any) -> tuple[int, int] | None:
+    """n and m of an n:m pattern, None for the other methods."""
+    if isinstance(method, str) and method in METHODS:
+        return None
+    found = re.fullmatch(r"([0-9]+):([0-9]+)", method) if isinstance(method, str) else None
+    if found and 0 < int(found[1]) < int(found[2]):
+        return int(found[1]), int(found[2])
+    close = difflib.get_close_matches(str(method), METHODS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"method must be {', '.join(map(repr, METHODS))}, or a pattern as '2:4' (2 weights of each 4 stay); "
+                     f"received {method!r}.{hint}")
+
+
+def _check_scope(scope: Any) -> str:
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be 'layer' or 'global'; received {scope!r}")
+    return str(scope)
+
+
+def _hidden(model: Sequential, kernels: Sequence[_Kernel], named: bool) -> list[_Kernel]:
+    """Without the last kernel, whose neurons are the model's outputs."""
+    last = _all_kernels(model)[-1]
+    inner = [kernel for kernel in kernels if kernel.layer is not last.layer]
+    if (named and len(inner) < len(kernels)) or not inner:
+        raise ValueError(f"neurons of the last layer {last.layer.path!r} are the model's outputs; only those of layers "
+                         "before it can be removed")
+    return inner
+
+
+def _prune(model: Sequential, kernels: Sequence[_Kernel], sparsity: float | None, method: str, scope: str, seed: int,
+           data: Any = None) -> None:
+    pattern = _check_method(method)
+    if pattern is not None:
+        masks = [_group_mask(kernel, *pattern) for kernel in kernels]
+    elif method == "structured":
+        masks = _neuron_masks(kernels, sparsity or 0.0, scope)
+    else:
+        masks = _weight_masks(model, kernels, sparsity or 0.0, method, scope, seed, data)
+    for kernel, mask in zip(kernels, masks, strict=True):
+        new = {"kernel": mask.reshape(kernel.layer.weights["kernel"].shape)}
+        if method == "structured" and "bias" in kernel.layer.weights:
+            new["bias"] = mask.any(axis=0) & kernel.layer.masks.get("bias", True)
+        model._hold(kernel.layer, new)
+
+
+def prune(model: Sequential, sparsity: float | None = None, method: str = "magnitude", *, scope: str = "layer",
+          layers: Sequence[Layer | str] | None = None, seed: int | None = None, data: Any = None) -> SparsityReport:
+    """Set weights of kernels to zero, and hold them there while the model is trained further.
+
+    What was pruned before stays pruned and counts. Biases are left alone, but for those of removed neurons. The
+    slots of the optimizer that belong to removed weights start afresh.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built; changed in place.
+    sparsity : float
+        Part of the weights (of the neurons for "structured") that are zero afterwards, in [0, 1). An n:m pattern has
+        its own: leave it out there.
+    method : str, default "magnitude"
+        - ``"magnitude"``: those nearest to zero go (Han et al., "Learning both weights and connections for efficient
+          neural networks", 2015);
+        - ``"random"``: any;
+        - ``"taylor"``: those with the smallest ``abs(weight * gradient)``, the first-order change of the loss without
+          them, averaged over batches of `data` (Molchanov et al., "Importance estimation for neural network pruning",
+          2019). The model must be compiled;
+        - ``"structured"``: whole neurons, or filters, with the smallest root mean square of the weights that lead
+          into them (after Li et al., "Pruning filters for efficient ConvNets", 2017); their biases go too, at least
+          one neuron of a layer stays, and the last layer is left alone. `shrink` then makes the model smaller;
+        - ``"2:4"`` or any other ``"n:m"``: of each m consecutive inputs of a neuron the n largest weights stay
+          (Mishra et al., "Accelerating sparse deep neural networks", 2021).
+    scope : {"layer", "global"}, default "layer"
+        Whether each layer loses the same part, or all layers together, wherever the scores are lowest.
+    layers : list of Layer or str, optional
+        Default: all that have a kernel.
+    seed : int, optional
+        For "random"; default: the model's.
+    data : tuple (x, y) or (x, y, sample_weight)
+        For "taylor".
+
+    Returns
+    -------
+    SparsityReport
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is not built, or an argument is not allowed; the model is then unchanged.
+    RuntimeError
+        If the model is being trained in another call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((8,)), fnn.layers.Dense(16, "relu"), fnn.layers.Dense(2)], seed=0)
+    >>> print(fnn.weights.prune(model, 0.75))
+    weight          shape      params  pruned   zero  sparsity
+    dense.kernel    (8, 16)       128      96     96    75.0 %
+    dense.bias      (16,)          16       0     16   100.0 %
+    dense_1.kernel  (16, 2)        32      24     24    75.0 %
+    dense_1.bias    (2,)            2       0      2   100.0 %
+    total                         178     120    138    77.5 %
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(np.ones((4, 8)), np.ones((4, 2)), epochs=3, verbose=0)
+    >>> int((model.layers[0].kernel == 0).sum())
+    96
+    """
+    model = _built(model)
+    pattern = _check_method(method)
+    if pattern is not None and sparsity is not None:
+        raise ValueError(f"method {method!r} sets its own sparsity; received sparsity={sparsity!r}")
+    if pattern is None:
+        if sparsity is None:
+            raise ValueError(f"method {method!r} needs a sparsity in [0, 1); received None")
+        sparsity = number("sparsity", sparsity, "[0, 1)")
+    scope, kernels = _check_scope(scope), _chosen(model, layers)
+    if method == "structured":
+        kernels = _hidden(model, kernels, layers is not None)
+    if data is not None and method != "taylor":
+        raise ValueError(f"data are used by method 'taylor' alone; received them with {method!r}")
+    known = check_seed(seed)
+    _prune(model, kernels, sparsity, method, scope, model.seed if known is None else known, data)
+    return sparsity_report(model)
+
+
+def set_masks(model: Sequential, masks: Mapping[str, ArrayLike]) -> None:
+    """Hold weights at zero where a mask is False, in place of the masks that there were.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built; changed in place.
+    masks : mapping of str to array-like of bool
+        By the names that `sparsity_report` shows, such as ``"dense.kernel"``; weights that are not named keep their
+        masks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name is unknown, or a mask is not of bool or of the weight's shape; the model is then unchanged.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((2,)), fnn.layers.Dense(2)], seed=0)
+    >>> fnn.weights.set_masks(model, {"dense.kernel": [[True, False], [False, True]]})
+    >>> model.layers[0].kernel[0, 1], model.layers[0].masks["kernel"].sum()
+    (np.float32(0.0), np.int64(2))
+    """
+    places = {f"{leaf.path}.{name}": (leaf, name) for leaf in _built(model)._leaves() for name in leaf.weights}
+    if not isinstance(masks, Mapping):
+        raise TypeError(f"masks must map names of weights to arrays; received {masks!r}")
+    checked = []
+    for name, mask in masks.items():
+        if name not in places:
+            close = difflib.get_close_matches(str(name), places, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"the model has no weight {name!r}.{hint} Its weights: {', '.join(places)}")
+        layer, weight = places[name]
+        array, shape = np.asarray(mask), layer.weights[weight].shape
+        if array.dtype != np.bool_:
+            raise TypeError(f"the mask of {name} must be of bool; received dtype {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"the mask of {name} must have the shape {shape}; received {array.shape}")
+        checked.append((layer, {weight: array}))
+    for layer, new in checked:
+        model._hold(layer, new)
+
+
+def remove_pruning(model: Sequential) -> None:
+    """Drop all masks: weights that are zero stay so until training moves them.
+
+    Parameters
+    ----------
+    model : Sequential
+        Changed in place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a built model.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((8,)), fnn.layers.Dense(4)], seed=0)
+    >>> report = fnn.weights.prune(model, 0.5)
+    >>> fnn.weights.remove_pruning(model)
+    >>> model.layers[0].masks, int((model.layers[0].kernel == 0).sum())
+    ({}, 16)
+    """
+    _built(model)._release_masks()
+
+
+# ---- what is sparse ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SparsityRow:
+    """A weight of a `SparsityReport`.
+
+    Attributes
+    ----------
+    name : str
+        ``layer.weight``.
+    shape : tuple of int
+    params, pruned, zero : int
+        Numbers in it, held at zero by a mask, and equal to zero.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    params: int
+    pruned: int
+    zero: int
+
+    @property
+    def sparsity(self) -> float:
+        """Part that is zero."""
+        return self.zero / self.params
+
+
+@dataclass(frozen=True, repr=False)
+class SparsityReport:
+    """How many weights are zero, by layer and in total; printed as a table.
+
+    Attributes
+    ----------
+    rows : tuple of SparsityRow
+        One for each weight of the model.
+    """
+
+    rows: tuple[SparsityRow, ...]
+
+    @property
+    def total(self) -> SparsityRow:
+        """The sums over all weights."""
+        sums = (sum(getattr(row, column) for row in self.rows) for column in ("params", "pruned", "zero"))
+        return SparsityRow("total", (), *sums)
+
+    @property
+    def sparsity(self) -> float:
+        """Part of all weights that is zero."""
+        return self.total.sparsity
+
+    def __getitem__(self, name: str) -> SparsityRow:
+        """The row of a weight."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"no weight {name!r}; there are {', '.join(row.name for row in self.rows)}")
+
+    def __iter__(self) -> Iterator[SparsityRow]:
+        return iter(self.rows)
+
+    def __repr__(self) -> str:
+        table = [("weight", "shape", "params", "pruned", "zero", "sparsity")]
+        table += [(row.name, str(row.shape) if row.shape else "", f"{row.params:,}", f"{row.pruned:,}",
+                   f"{row.zero:,}", f"{100 * row.sparsity:.1f} %") for row in (*self.rows, self.total)]
+        widths = [max(len(line[i]) for line in table) for i in range(6)]
+        return "\n".join("  ".join([f"{line[0]:<{widths[0]}}", f"{line[1]:<{widths[1]}}",
+                                    *(f"{line[i]:>{widths[i]}}" for i in range(2, 6))]) for line in table)
+
+
+def sparsity_report(model: Sequential) -> SparsityReport:
+    """How many weights are zero.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built.
+
+    Returns
+    -------
+    SparsityReport
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a built model.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((8,)), fnn.layers.Dense(4, use_bias=False)], seed=0)
+    >>> report = fnn.weights.prune(model, 0.25)
+    >>> report["dense.kernel"].pruned, report.sparsity
+    (8, 0.25)
+    """
+    rows = []
+    for leaf in _built(model)._leaves():
+        for name, weight in leaf.weights.items():
+            pruned = int((~leaf.masks[name]).sum()) if name in leaf.masks else 0
+            rows.append(SparsityRow(f"{leaf.path}.{name}", weight.shape, weight.size, pruned, int((weight == 0).sum())))
+    return SparsityReport(tuple(rows))
+
+
+# ---- while training ----------------------------------------------------------------------------------------
+
+
+class PruningSchedule(Callback):
+    """Prune little by little during `fit` (Zhu and Gupta, "To prune, or not to prune", 2017).
+
+    At step t, counted from the beginning of `fit`, the sparsity is ``s1 + (s0 - s1) * (1 - (t - begin_step) /
+    (end_step - begin_step)) ** power``: quick at first, while there is much to choose from. After `end_step` it stays
+    at s1.
+
+    Parameters
+    ----------
+    final_sparsity : float
+        s1, in [0, 1).
+    initial_sparsity : float, default 0.0
+        s0, in [0, `final_sparsity`].
+    begin_step, end_step : int
+        The first and the last step that prune; default of `begin_step`: 0.
+    frequency : int, default 100
+        Steps from one pruning to the next; `end_step` prunes in any case.
+    power : float, default 3.0
+        Greater than 0.
+    method : {"magnitude", "random", "structured"}, default "magnitude"
+    scope, layers, seed
+        As for `prune`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is not allowed; as training begins, for a layer that the model has not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((8,)), fnn.layers.Dense(16, "relu"), fnn.layers.Dense(2)], seed=0)
+    >>> model.compile("adam", "mse")
+    >>> schedule = fnn.weights.PruningSchedule(0.9, end_step=20, frequency=5)
+    >>> [schedule.sparsity(step) for step in (0, 10, 20, 100)]
+    [0.0, 0.7875, 0.9, 0.9]
+    >>> x, y = np.ones((32, 8)), np.ones((32, 2))
+    >>> history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=[schedule])
+    >>> fnn.weights.sparsity_report(model)["dense.kernel"].pruned
+    115
+    """
+
+    def __init__(self, final_sparsity: float, initial_sparsity: float = 0.0, *, begin_step: int = 0, end_step: int,
+                 frequency: int = 100, power: float = 3.0, method: str = "magnitude", scope: str = "layer",
+                 layers: Sequence[Layer | str] | None = None, seed: int | None = None) -> None:
+        super().__init__()
+        self.final_sparsity = number("final_sparsity", final_sparsity, "[0, 1)")
+        self.initial_sparsity = number("initial_sparsity", initial_sparsity, f"[0, {self.final_sparsity!r}]")
+        self.begin_step = check_count("begin_step", begin_step, low=0)
+        self.end_step = check_count("end_step", end_step, low=self.begin_step + 1)
+        self.frequency = check_count("frequency", frequency)
+        self.power = number("power", power, "(0, inf)")
+        if method not in ("magnitude", "random", "structured"):
+            raise ValueError(f"method must be 'magnitude', 'random' or 'structured'; received {method!r}")
+        self.method, self.scope = method, _check_scope(scope)
+        self.layers, self.seed = layers, check_seed(seed)
+        self.step = 0
+
+    def sparsity(self, step: int) -> float:
+        """What the schedule asks for after a number of steps; 0 before it begins."""
+        if step < self.begin_step:
+            return 0.0
+        done = min(1.0, (step - self.begin_step) / (self.end_step - self.begin_step))
+        return self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * (1 - done) ** self.power
+
+    def _kernels(self) -> list[_Kernel]:
+        kernels = _chosen(self.model, self.layers)
+        return _hidden(self.model, kernels, self.layers is not None) if self.method == "structured" else kernels
+
+    def _due(self) -> bool:
+        since = self.step - self.begin_step
+        return 0 <= since and (self.step == self.end_step or (self.step < self.end_step and since % self.frequency == 0))
+
+    def _prune(self) -> None:
+        if self._due():
+            seed = self.model.seed if self.seed is None else self.seed
+            _prune(self.model, self._kernels(), self.sparsity(self.step), self.method, self.scope, seed)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.step = 0
+        self._kernels()
+        self.model._mask_block()  # the engine takes up masks as an epoch begins
+        self._prune()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        self._prune()
