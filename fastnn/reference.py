@@ -28,6 +28,10 @@ __all__ = [
     "adamax_step",
     "adamw_step",
     "affine",
+    "alpha_dropout_backward",
+    "alpha_dropout_forward",
+    "batch_normalization_backward",
+    "batch_normalization_forward",
     "binary_crossentropy",
     "categorical_crossentropy",
     "dense_backward",
@@ -38,8 +42,12 @@ __all__ = [
     "expm1",
     "ftrl_step",
     "gather_rows",
+    "gaussian_dropout_forward",
+    "gaussian_noise_forward",
     "huber",
     "l1_l2_penalty",
+    "layer_normalization_backward",
+    "layer_normalization_forward",
     "lion_step",
     "log",
     "log1p",
@@ -51,6 +59,10 @@ __all__ = [
     "norm_constraint",
     "orthogonal_penalty",
     "radam_step",
+    "prelu_backward",
+    "prelu_forward",
+    "rms_normalization_backward",
+    "rms_normalization_forward",
     "rmsprop_step",
     "schedule_free_adamw_step",
     "sgd_step",
@@ -819,18 +831,244 @@ def affine(x: Array, scale: float, offset: float = 0.0, out: Array | None = None
     return out
 
 
+# -------------------------------------------------------------------------------------------------- noise
+
+
+def _words(rows: int, counters: int, seed: int, stream: int, step: int, first: int = 0) -> Array:
+    """Words (rows, counters, 4) of the counters ``(first + k, row, step, stream)`` under the key `seed`."""
+    counter = (first + np.arange(counters), np.arange(rows)[:, None], step & 0xFFFFFFFF, step >> 32 ^ stream)
+    return np.stack(philox(counter, seed), axis=-1)
+
+
+def _halves(shape: tuple[int, ...], seed: int, stream: int, step: int, first: int = 0) -> Array:
+    """16 random bits for each element. 64 columns share 8 counters: 32 of them take the halves of the counters' words
+    0 and 1, lower half first, the next 32 those of words 2 and 3."""
+    rows, cols = shape
+    blocks = -(-cols // 64)
+    words = _words(rows, 8 * blocks, seed, stream, step, first)[..., None] >> np.array([0, 16], np.uint64)
+    halves = (words & np.uint64(0xFFFF)).reshape(rows, blocks, 8, 2, 4)
+    return halves.swapaxes(2, 3).reshape(rows, 64 * blocks)[:, :cols]
+
+
+def _kept(shape: tuple[int, ...], rate: float, seed: int, stream: int, step: int) -> Array:
+    """Where 32 random bits reach ``rate * 2**32``; their lower 16 come from counters of their own."""
+    high, low = (_halves(shape, seed, stream, step, first) for first in (0, 2**31))
+    return (high << np.uint64(16) | low) >= int(rate * 2**32)
+
+
 def dropout_forward(x: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,
                     out: Array | None = None, n_threads: int | None = None) -> Array:
-    """``x / (1 - rate)`` where Philox keeps an element, zero elsewhere. Element (r, c) draws word ``c % 4``
-    of the counter ``(c // 4, r, step, stream)`` under the key `seed`.
+    """``x / (1 - rate)`` where Philox keeps an element, zero elsewhere.
 
     >>> dropout_forward(np.ones((1, 6)), 0.5, seed=0)
-    array([[0., 2., 2., 2., 2., 0.]])
+    array([[2., 0., 2., 2., 2., 2.]])
     """
-    rows, cols = x.shape
-    counter = (np.arange(-(-cols // 4)), np.arange(rows)[:, None], step & 0xFFFFFFFF, step >> 32 ^ stream)
-    random = np.stack(philox(counter, seed), axis=-1).reshape(rows, 4 * len(counter[0]))
-    keep = random[:, :cols] >= int(rate * 2**32)
+    kept = _kept(x.shape, rate, seed, stream, step)
     out = np.multiply(x, 1 / (1 - rate), out=out)
-    out[~keep] = 0
+    out[~kept] = 0
     return out
+
+
+def _alpha_affine(rate: float) -> tuple[float, float, float]:
+    """The limit of selu, and a and b that keep mean 0 and variance 1 where a part `rate` of elements is that."""
+    floor = -SELU_ALPHA * SELU_SCALE
+    a = ((1 - rate) * (1 + rate * floor**2)) ** -0.5
+    return floor, a, -a * rate * floor
+
+
+def alpha_dropout_forward(x: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,
+                          out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``a * x + b`` where Philox keeps an element, ``a * floor + b`` elsewhere.
+
+    >>> alpha_dropout_forward(np.zeros((1, 4)), 0.5, seed=0).round(4)
+    array([[ 0.7792, -0.7792,  0.7792,  0.7792]])
+    """
+    floor, a, b = _alpha_affine(rate)
+    kept = _kept(x.shape, rate, seed, stream, step)
+    out = np.multiply(x, a, out=out)
+    out += b
+    out[~kept] = a * floor + b
+    return out
+
+
+def alpha_dropout_backward(dy: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,
+                           out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``a * dy`` where Philox kept an element, zero elsewhere.
+
+    >>> alpha_dropout_backward(np.ones((1, 4)), 0.5, seed=0).round(4)
+    array([[0.8864, 0.    , 0.8864, 0.8864]])
+    """
+    _, a, _ = _alpha_affine(rate)
+    kept = _kept(dy.shape, rate, seed, stream, step)
+    out = np.multiply(dy, a, out=out)
+    out[~kept] = 0
+    return out
+
+
+def _normals(x: Array, seed: int, stream: int, step: int) -> Array:
+    """A standard normal number for each element (Box and Muller, 1958). 32 columns share 8 counters: words 0 and 1 of
+    each make radii, words 2 and 3 angles; 16 columns take the cosines, the next 16 the sines."""
+    rows, cols = x.shape
+    blocks = -(-cols // 32)
+    words = _words(rows, 8 * blocks, seed, stream, step).reshape(rows, blocks, 8, 2, 2)
+    radius, angle = (words[..., half, :].reshape(rows, blocks, 16) for half in (0, 1))
+    uniform = (radius >> np.uint64(1)).astype(x.dtype) * x.dtype.type(2**-31) + x.dtype.type(2**-32)
+    r, turn = np.sqrt(-2 * np.log(uniform.astype(np.float64))), angle * (2 * math.pi / 2**32)
+    return np.concatenate([r * np.cos(turn), r * np.sin(turn)], axis=-1).reshape(rows, 32 * blocks)[:, :cols]
+
+
+def gaussian_noise_forward(x: Array, stddev: float, *, seed: int, stream: int = 0, step: int = 0,
+                           out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``x + stddev * g``, g standard normal.
+
+    >>> gaussian_noise_forward(np.zeros((1, 3)), 0.1, seed=0).round(4)
+    array([[-0.0122, -0.0398, -0.0082]])
+    """
+    return np.add(x, stddev * _normals(x, seed, stream, step), out=out, dtype=x.dtype, casting="same_kind")
+
+
+def gaussian_dropout_forward(x: Array, rate: float, *, seed: int, stream: int = 0, step: int = 0,
+                             out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``x * (1 + sqrt(rate / (1 - rate)) * g)``, g standard normal.
+
+    >>> gaussian_dropout_forward(np.ones((1, 3)), 0.5, seed=0).round(4)
+    array([[0.8785, 0.6023, 0.9181]])
+    """
+    factor = 1 + math.sqrt(rate / (1 - rate)) * _normals(x, seed, stream, step)
+    return np.multiply(x, factor, out=out, dtype=x.dtype, casting="same_kind")
+
+
+# -------------------------------------------------------------------------------------------------- norms
+
+
+def _filled(results: tuple[Array, ...], out: tuple[Array | None, ...] | None) -> tuple[Array, ...]:
+    """`results`, copied to where `out` has an array."""
+    for result, given in zip(results, out or (), strict=False):
+        if given is not None:
+            given[...] = result
+    return tuple(result if given is None else given
+                 for result, given in zip(results, out or [None] * len(results), strict=True))
+
+
+def batch_normalization_forward(x: Array, gamma: Array | None = None, beta: Array | None = None,
+                                mean: Array | None = None, variance: Array | None = None, *, epsilon: float = 1e-3,
+                                out: tuple[Array | None, Array | None, Array | None] | None = None,
+                                n_threads: int | None = None) -> tuple[Array, ...]:
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, by column; mean and variance those of the columns
+    unless they are given.
+
+    >>> batch_normalization_forward(np.array([[1.0], [3.0]]), epsilon=0.0)
+    (array([[-1.],
+           [ 1.]]), array([2.]), array([1.]))
+    """
+    if mean is None or variance is None:
+        mean = x.sum(axis=0) / max(len(x), 1)
+        variance = np.square(x - mean).sum(axis=0) / max(len(x), 1)
+    y = (x - mean) / np.sqrt(variance + x.dtype.type(epsilon))
+    if gamma is not None:
+        y *= gamma
+    if beta is not None:
+        y += beta
+    return _filled((y, mean.astype(x.dtype), variance.astype(x.dtype)), out)
+
+
+def batch_normalization_backward(dy: Array, x: Array, mean: Array, variance: Array, gamma: Array | None = None, *,
+                                 epsilon: float = 1e-3, frozen: bool = False,
+                                 out: tuple[Array | None, Array | None, Array | None] | None = None,
+                                 n_threads: int | None = None) -> tuple[Array, ...]:
+    """Gradients of the input, gamma and beta; `frozen`: mean and variance do not depend on x.
+
+    >>> batch_normalization_backward(np.ones((2, 1)), np.array([[1.0], [3.0]]), np.array([2.0]), np.array([1.0]))[2]
+    array([2.])
+    """
+    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    h = (x - mean) * inverse
+    dgamma, dbeta = (dy * h).sum(axis=0), dy.sum(axis=0)
+    dx = dy.copy() if frozen else dy - (dbeta + h * dgamma) / x.dtype.type(max(len(x), 1))
+    dx *= inverse if gamma is None else gamma * inverse
+    return _filled((dx, dgamma, dbeta), out)
+
+
+def _row_forward(x: Array, gamma: Array | None, beta: Array | None, centred: bool, epsilon: float) -> Array:
+    if centred:
+        x = x - x.mean(axis=1, keepdims=True)
+    y = x / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + x.dtype.type(epsilon))
+    if gamma is not None:
+        y *= gamma
+    if beta is not None:
+        y += beta
+    return y
+
+
+def _row_backward(dy: Array, x: Array, gamma: Array | None, centred: bool, epsilon: float) -> tuple[Array, ...]:
+    if centred:
+        x = x - x.mean(axis=1, keepdims=True)
+    inverse = 1 / np.sqrt(np.square(x).mean(axis=1, keepdims=True) + x.dtype.type(epsilon))
+    h = x * inverse
+    d = dy if gamma is None else dy * gamma
+    dx = d - h * (d * h).mean(axis=1, keepdims=True)
+    if centred:
+        dx -= d.mean(axis=1, keepdims=True)
+    return dx * inverse, (dy * h).sum(axis=0), dy.sum(axis=0)
+
+
+def layer_normalization_forward(x: Array, gamma: Array | None = None, beta: Array | None = None, *,
+                                epsilon: float = 1e-3, out: Array | None = None,
+                                n_threads: int | None = None) -> Array:
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, mean and variance those of a row.
+
+    >>> layer_normalization_forward(np.array([[1.0, 3.0]]), epsilon=0.0)
+    array([[-1.,  1.]])
+    """
+    return _filled((_row_forward(x, gamma, beta, True, epsilon),), (out,))[0]
+
+
+def layer_normalization_backward(dy: Array, x: Array, gamma: Array | None = None, *, epsilon: float = 1e-3,
+                                 out: tuple[Array | None, Array | None, Array | None] | None = None,
+                                 n_threads: int | None = None) -> tuple[Array, ...]:
+    """Gradients of the input, gamma and beta.
+
+    >>> layer_normalization_backward(np.array([[0.5, 1.5]]), np.array([[1.0, 3.0]]), epsilon=0.0)
+    (array([[0., 0.]]), array([-0.5,  1.5]), array([0.5, 1.5]))
+    """
+    return _filled(_row_backward(dy, x, gamma, True, epsilon), out)
+
+
+def rms_normalization_forward(x: Array, scale: Array | None = None, *, epsilon: float = 1e-6,
+                              out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``x / sqrt(mean(x**2) + epsilon) * scale``
+
+    >>> rms_normalization_forward(np.array([[3.0, -3.0]]), epsilon=0.0)
+    array([[ 1., -1.]])
+    """
+    return _filled((_row_forward(x, scale, None, False, epsilon),), (out,))[0]
+
+
+def rms_normalization_backward(dy: Array, x: Array, scale: Array | None = None, *, epsilon: float = 1e-6,
+                               out: tuple[Array | None, Array | None] | None = None,
+                               n_threads: int | None = None) -> tuple[Array, ...]:
+    """Gradients of the input and of scale.
+
+    >>> rms_normalization_backward(np.array([[1.0, 0.0]]), np.array([[3.0, -3.0]]), epsilon=0.0)[1]
+    array([1., 0.])
+    """
+    return _filled(_row_backward(dy, x, scale, False, epsilon)[:2], out)
+
+
+def prelu_forward(x: Array, alpha: Array, *, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """``x`` where it is positive, else ``alpha * x``.
+
+    >>> prelu_forward(np.array([[-2.0, 3.0]]), np.array([0.25, 0.25]))
+    array([[-0.5,  3. ]])
+    """
+    return _filled((np.where(x > 0, x, alpha * x),), (out,))[0]
+
+
+def prelu_backward(dy: Array, x: Array, alpha: Array, *, out: tuple[Array | None, Array | None] | None = None,
+                   n_threads: int | None = None) -> tuple[Array, ...]:
+    """Gradients of the input and of alpha.
+
+    >>> prelu_backward(np.ones((1, 2)), np.array([[-2.0, 3.0]]), np.array([0.25, 0.25]))
+    (array([[0.25, 1.  ]]), array([-2.,  0.]))
+    """
+    return _filled((np.where(x > 0, dy, alpha * dy), (dy * np.minimum(x, 0)).sum(axis=0)), out)

@@ -130,6 +130,25 @@ def masked(shape, dtype, rng):
     return (normal(rng, shape[1:], dtype), rng.random(shape[1:]) < 0.5), {}
 
 
+def normalization(shape, dtype, rng, weights, statistics=False):
+    """Rows with a mean of their own, and `weights` vectors; then, if wanted, means and variances."""
+    rows, _, cols = shape
+    x = normal(rng, (rows, cols), dtype, 2) + dtype.type(3)
+    more = (normal(rng, (cols,), dtype), rng.uniform(0.5, 4, cols).astype(dtype)) if statistics else ()
+    return (x, *(normal(rng, (cols,), dtype) for _ in range(weights)), *more), {}
+
+
+def batch_normalization_backward(shape, dtype, rng):
+    (x, gamma), _ = normalization(shape, dtype, rng, 1)
+    _, mean, variance = reference.batch_normalization_forward(x)
+    return (normal(rng, x.shape, dtype), x, mean, variance, gamma), {}
+
+
+def normalization_backward(shape, dtype, rng):
+    (x, gamma), _ = normalization(shape, dtype, rng, 1)
+    return (normal(rng, x.shape, dtype), x, gamma), {}
+
+
 ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
                "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
@@ -193,6 +212,27 @@ KERNELS = [
       for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
                      "float16", "float32", "float64")),
     Kernel("affine", "affine", elementwise, "exact", rows=(0,), arguments={"scale": 1 / 3, "offset": -0.7}),
-    Kernel("dropout_forward", "dropout_forward", elementwise, "exact",
+    *(Kernel(f"{name}-{rate}", name, elementwise, "exact",
+             arguments={"rate": rate, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1})
+      for name in ("dropout_forward", "alpha_dropout_backward") for rate in (0.3, 0.5)),
+    Kernel("alpha_dropout_forward", "alpha_dropout_forward", elementwise,
            arguments={"rate": 0.3, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
+    Kernel("gaussian_noise_forward", "gaussian_noise_forward", elementwise,
+           arguments={"stddev": 0.5, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
+    Kernel("gaussian_dropout_forward", "gaussian_dropout_forward", elementwise,
+           arguments={"rate": 0.2, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
+    Kernel("batch_normalization_forward", "batch_normalization_forward", partial(normalization, weights=2), "sum"),
+    Kernel("batch_normalization_forward-given", "batch_normalization_forward",
+           partial(normalization, weights=2, statistics=True), rows=()),
+    Kernel("batch_normalization_backward", "batch_normalization_backward", batch_normalization_backward, "sum"),
+    Kernel("batch_normalization_backward-frozen", "batch_normalization_backward", batch_normalization_backward, "sum",
+           arguments={"frozen": True}),
+    Kernel("layer_normalization_forward", "layer_normalization_forward", partial(normalization, weights=2), "sum",
+           rows=(0,)),
+    Kernel("layer_normalization_backward", "layer_normalization_backward", normalization_backward, "sum"),
+    Kernel("rms_normalization_forward", "rms_normalization_forward", partial(normalization, weights=1), "sum",
+           rows=(0,)),
+    Kernel("rms_normalization_backward", "rms_normalization_backward", normalization_backward, "sum"),
+    Kernel("prelu_forward", "prelu_forward", partial(normalization, weights=1), "exact", rows=(0,)),
+    Kernel("prelu_backward", "prelu_backward", normalization_backward, "sum"),
 ]  # fmt: skip

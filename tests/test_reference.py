@@ -7,7 +7,7 @@ import doctest
 import numpy as np
 import pytest
 from kernel_table import ACTIVATIONS
-from scipy import special
+from scipy import special, stats
 
 from fastnn import reference
 
@@ -219,6 +219,55 @@ def test_dropout_keeps_its_share_and_the_mean():
     one = reference.dropout_forward(x, 0.5, seed=3, step=1)
     other = reference.dropout_forward(x, 0.5, seed=3, stream=1)
     assert abs(np.mean((one == 0) == (other == 0)) - 0.5) < 0.01
+
+
+NORMS = {
+    "batch": (lambda x, g, b: reference.batch_normalization_forward(x, g, b)[0],
+              lambda dy, x, g: reference.batch_normalization_backward(dy, x, x.mean(axis=0), x.var(axis=0), g)),
+    "batch, given": (lambda x, g, b: reference.batch_normalization_forward(x, g, b, b, b + 2)[0],
+                     lambda dy, x, g: reference.batch_normalization_backward(dy, x, B, B + 2, g, frozen=True)[:2]),
+    "layer": (reference.layer_normalization_forward, reference.layer_normalization_backward),
+    "rms": (lambda x, g, _: reference.rms_normalization_forward(x, g), reference.rms_normalization_backward),
+    "prelu": (lambda x, g, _: reference.prelu_forward(x, g), reference.prelu_backward),
+}  # fmt: skip
+B = np.array([0.3, -0.2, 0.5, 1.0, -0.4])
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_normalization_gradients(name):
+    forward, backward = NORMS[name]
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal((4, 5)), rng.uniform(0.5, 2, 5), B.copy()]
+    dy = rng.standard_normal((4, 5))
+    for i, gradient in enumerate(backward(dy, *given[:2])):
+
+        def total(v, i=i):
+            return np.sum(dy * forward(*given[:i], v, *given[i + 1 :]))
+
+        np.testing.assert_allclose(gradient, numerical_gradient(total, given[i].copy()), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_alpha_dropout_keeps_mean_and_variance(rate):
+    x = np.random.default_rng(0).standard_normal((500, 501))
+    y = reference.alpha_dropout_forward(x, rate, seed=3)
+    assert abs(y.mean()) < 0.01
+    assert abs(y.var() - 1) < 0.02
+    dy = reference.alpha_dropout_backward(np.ones_like(x), rate, seed=3)
+    dropped = reference.dropout_forward(np.ones_like(x), rate, seed=3) == 0
+    assert np.array_equal(dy == 0, dropped)
+    assert len(np.unique(y[dropped])) == 1
+
+
+def test_gaussian_numbers_are_normal_and_independent():
+    g = reference.gaussian_noise_forward(np.zeros((800, 1001)), 1.0, seed=5)
+    assert stats.kstest(g.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(g).max() > 4
+    for other in (np.roll(g, 1, axis=0), np.roll(g, 1, axis=1), np.roll(g, 16, axis=1), np.abs(np.roll(g, 16, axis=1)),
+                  reference.gaussian_noise_forward(np.zeros_like(g), 1.0, seed=5, step=1)):  # fmt: skip
+        assert abs(np.corrcoef(g.ravel(), other.ravel())[0, 1]) < 0.005
+    factor = reference.gaussian_dropout_forward(np.full_like(g, 2.0), 0.2, seed=5)
+    np.testing.assert_allclose(factor, 2 * (1 + 0.5 * g))
 
 
 def test_gather_rows_converts():

@@ -61,5 +61,75 @@ def gather(
 ) -> None: ...
 def affine(x: _Array, scale: float, offset: float, y: _Array, n_threads: int) -> None: ...
 def dropout(
-    x: _Array, rate: float, seed: int, stream: int, step: int, y: _Array, n_threads: int
+    x: _Array,
+    rate: float,
+    scale: float,
+    offset: float,
+    other: float,
+    seed: int,
+    stream: int,
+    step: int,
+    y: _Array,
+    n_threads: int,
+) -> None: ...
+def gaussian(
+    x: _Array,
+    multiplies: bool,
+    stddev: float,
+    seed: int,
+    stream: int,
+    step: int,
+    y: _Array,
+    n_threads: int,
+) -> None: ...
+def batch_normalize(
+    x: _Array,
+    gamma: _Array | None,
+    beta: _Array | None,
+    mean: _Array,
+    variance: _Array,
+    epsilon: float,
+    measure: bool,
+    scratch: _Array,
+    y: _Array,
+    n_threads: int,
+) -> None: ...
+def batch_normalize_backward(
+    dy: _Array,
+    x: _Array,
+    gamma: _Array | None,
+    mean: _Array,
+    variance: _Array,
+    epsilon: float,
+    frozen: bool,
+    scratch: _Array,
+    dx: _Array,
+    dgamma: _Array,
+    dbeta: _Array,
+    n_threads: int,
+) -> None: ...
+def row_normalize(
+    x: _Array,
+    gamma: _Array | None,
+    beta: _Array | None,
+    centred: bool,
+    epsilon: float,
+    statistics: _Array | None,
+    y: _Array,
+    n_threads: int,
+) -> None: ...
+def row_normalize_backward(
+    dy: _Array,
+    x: _Array,
+    gamma: _Array | None,
+    centred: bool,
+    statistics: _Array,
+    dx: _Array,
+    dgamma: _Array,
+    dbeta: _Array | None,
+    n_threads: int,
+) -> None: ...
+def prelu_forward(x: _Array, alpha: _Array, y: _Array, n_threads: int) -> None: ...
+def prelu_backward(
+    dy: _Array, x: _Array, alpha: _Array, dx: _Array, dalpha: _Array, n_threads: int
 ) -> None: ...

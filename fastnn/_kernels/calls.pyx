@@ -430,14 +430,166 @@ def affine(x, double scale, double offset, y, int n_threads):
         affine_part(x_, scale, offset, y_, part, parts)
 
 
-cdef void dropout_part(Matrix x, double rate, uint64_t seed, uint32_t stream, uint64_t step, Matrix y,
-                       int part, int parts) noexcept nogil:
-    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
-    table(x).dropout(hi - lo, x.cols, lo, at(x, lo, 0), x.ld, rate, seed, stream, step, at(y, lo, 0), y.ld)
+# ----------------------------------------------------------------------------------------------------- noise
 
 
-def dropout(x, double rate, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
+cdef void random_part(int kind, double rate, double scale, double offset, double other, const fnn_random* whole,
+                      Py_ssize_t itemsize, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = kernels(FNN_F64 if itemsize == 8 else FNN_F32)
+    cdef fnn_random a = whole[0]
+    cdef Py_ssize_t lo = cut(a.rows, 1, part, parts), hi = cut(a.rows, 1, part + 1, parts)
+    a.rows, a.row0 = hi - lo, lo
+    a.x = <const char*>a.x + lo * a.ldx * itemsize
+    a.y = <char*>a.y + lo * a.ldy * itemsize
+    if kind < 0:
+        k.dropout(&a, rate, scale, offset, other, NULL, 0)
+    else:
+        k.gaussian(&a, kind, scale)
+
+
+cdef random(int kind, double rate, double scale, double offset, double other, x, uint64_t seed, uint32_t stream,
+            uint64_t step, y, int n_threads):
     cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
+    cdef fnn_random a = fnn_random(x_.rows, x_.cols, 0, x_.data, x_.ld, y_.data, y_.ld, seed, step, stream)
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        dropout_part(x_, rate, seed, stream, step, y_, part, parts)
+        random_part(kind, rate, scale, offset, other, &a, x_.itemsize, part, parts)
+
+
+def dropout(x, double rate, double scale, double offset, double other, uint64_t seed, uint32_t stream,
+            uint64_t step, y, int n_threads):
+    """y = x * scale + offset, or other with probability rate"""
+    random(-1, rate, scale, offset, other, x, seed, stream, step, y, n_threads)
+
+
+def gaussian(x, bint multiplies, double stddev, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
+    """y = x + noise, or x (1 + noise)"""
+    random(multiplies, 0, stddev, 0, 0, x, seed, stream, step, y, n_threads)
+
+
+# ----------------------------------------------------------------------------------------------------- norms
+
+
+cdef void batch_normalize_part(Matrix x, Matrix gamma, Matrix beta, Matrix mean, Matrix variance, double epsilon,
+                               bint measure, Matrix scratch, Matrix y, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(x)
+    cdef Py_ssize_t c = cut(x.cols, LINE, part, parts), n = cut(x.cols, LINE, part + 1, parts) - c
+    cdef Py_ssize_t block = fnn_block_rows(1), blocks = (x.rows + block - 1) // block, b
+    if n <= 0:
+        return
+    if measure:
+        for b in range(blocks):
+            k.column_moments(min(block, x.rows - b * block), 1, 0, n, at(x, b * block, c), x.ld,
+                             at(scratch, 2 + 2 * b, c), at(scratch, 3 + 2 * b, c))
+        k.merge_moments(blocks, block, x.rows - (blocks - 1) * block, n, at(scratch, 2, c), at(scratch, 3, c),
+                        2 * scratch.ld, at(mean, 0, c), at(variance, 0, c))
+    k.inverse_deviation(n, at(variance, 0, c), epsilon, at(gamma, 0, c), at(scratch, 0, c), at(scratch, 1, c))
+    k.normalize(x.rows, 1, 0, n, at(x, 0, c), x.ld, at(mean, 0, c), at(scratch, 1, c), at(beta, 0, c),
+                at(y, 0, c), y.ld)
+
+
+def batch_normalize(x, gamma, beta, mean, variance, double epsilon, bint measure, scratch, y, int n_threads):
+    """mean and variance (cols,) are outputs if `measure`, else inputs; gamma and beta may be None; scratch:
+    (2 + 2 blocks, cols)"""
+    cdef Matrix x_ = matrix(x), gamma_ = matrix(gamma), beta_ = matrix(beta), y_ = matrix(y, True)
+    cdef Matrix mean_ = matrix(mean), variance_ = matrix(variance), scratch_ = matrix(scratch, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        batch_normalize_part(x_, gamma_, beta_, mean_, variance_, epsilon, measure, scratch_, y_, part, parts)
+
+
+cdef void batch_normalize_backward_part(Matrix dy, Matrix x, Matrix gamma, Matrix mean, Matrix variance,
+                                        double epsilon, bint frozen, Matrix scratch, Matrix dx, Matrix dgamma,
+                                        Matrix dbeta, int part, int parts) noexcept nogil:
+    cdef const fnn_kernels* k = table(x)
+    cdef Py_ssize_t c = cut(x.cols, LINE, part, parts), n = cut(x.cols, LINE, part + 1, parts) - c
+    cdef Py_ssize_t block = fnn_block_rows(1), blocks = (x.rows + block - 1) // block, b
+    cdef void* constant = NULL if frozen else at(scratch, 2, c)
+    cdef void* slope = NULL if frozen else at(scratch, 3, c)
+    if n <= 0:
+        return
+    k.inverse_deviation(n, at(variance, 0, c), epsilon, at(gamma, 0, c), at(scratch, 0, c), at(scratch, 1, c))
+    for b in range(blocks):
+        k.gradient_moments(min(block, x.rows - b * block), 1, 0, n, at(dy, b * block, c), dy.ld,
+                           at(x, b * block, c), x.ld, at(mean, 0, c),
+                           at(scratch, 4 + 2 * b, c), at(scratch, 5 + 2 * b, c))
+    k.merge_gradients(blocks, x.rows, n, at(scratch, 4, c), at(scratch, 5, c), 2 * scratch.ld, at(scratch, 0, c),
+                      at(dbeta, 0, c), at(dgamma, 0, c), constant, slope)
+    k.normalize_backward(x.rows, 1, 0, n, at(dy, 0, c), dy.ld, at(x, 0, c), x.ld, at(mean, 0, c),
+                         at(scratch, 1, c), constant, slope, at(dx, 0, c), dx.ld)
+
+
+def batch_normalize_backward(dy, x, gamma, mean, variance, double epsilon, bint frozen, scratch, dx, dgamma, dbeta,
+                             int n_threads):
+    """gamma may be None; `frozen`: mean and variance do not depend on x; scratch: (4 + 2 blocks, cols)"""
+    cdef Matrix dy_ = matrix(dy), x_ = matrix(x), gamma_ = matrix(gamma), mean_ = matrix(mean)
+    cdef Matrix variance_ = matrix(variance), scratch_ = matrix(scratch, True), dx_ = matrix(dx, True)
+    cdef Matrix dgamma_ = matrix(dgamma, True), dbeta_ = matrix(dbeta, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        batch_normalize_backward_part(dy_, x_, gamma_, mean_, variance_, epsilon, frozen, scratch_, dx_, dgamma_,
+                                      dbeta_, part, parts)
+
+
+cdef void row_normalize_part(Matrix x, Matrix gamma, Matrix beta, bint centred, double epsilon, Matrix statistics,
+                             Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).row_normalize(hi - lo, 1, x.cols, centred, epsilon, at(x, lo, 0), x.ld, gamma.data, beta.data,
+                           at(statistics, lo, 0), at(y, lo, 0), y.ld)
+
+
+def row_normalize(x, gamma, beta, bint centred, double epsilon, statistics, y, int n_threads):
+    """gamma, beta and statistics (rows, 2) may be None"""
+    cdef Matrix x_ = matrix(x), gamma_ = matrix(gamma), beta_ = matrix(beta), y_ = matrix(y, True)
+    cdef Matrix statistics_ = matrix(statistics, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        row_normalize_part(x_, gamma_, beta_, centred, epsilon, statistics_, y_, part, parts)
+
+
+cdef void row_normalize_backward_part(Matrix dy, Matrix x, Matrix gamma, bint centred, Matrix statistics, Matrix dx,
+                                      Matrix dgamma, Matrix dbeta, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    cdef Py_ssize_t c = cut(x.cols, LINE, part, parts), n = cut(x.cols, LINE, part + 1, parts) - c
+    table(x).row_normalize_backward(hi - lo, 1, x.cols, centred, at(dy, lo, 0), dy.ld, at(x, lo, 0), x.ld,
+                                    gamma.data, at(statistics, lo, 0), at(dx, lo, 0), dx.ld)
+    table(x).row_gradient_sums(x.rows, 1, 0, n, at(dy, 0, c), dy.ld, at(x, 0, c), x.ld, statistics.data,
+                               at(dbeta, 0, c), at(dgamma, 0, c))
+
+
+def row_normalize_backward(dy, x, gamma, bint centred, statistics, dx, dgamma, dbeta, int n_threads):
+    """statistics (rows, 2) as row_normalize gave them; gamma and dbeta may be None"""
+    cdef Matrix dy_ = matrix(dy), x_ = matrix(x), gamma_ = matrix(gamma), statistics_ = matrix(statistics)
+    cdef Matrix dx_ = matrix(dx, True), dgamma_ = matrix(dgamma, True), dbeta_ = matrix(dbeta, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        row_normalize_backward_part(dy_, x_, gamma_, centred, statistics_, dx_, dgamma_, dbeta_, part, parts)
+
+
+cdef void prelu_forward_part(Matrix x, Matrix alpha, Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).prelu_forward(hi - lo, 1, x.cols, at(x, lo, 0), x.ld, alpha.data, at(y, lo, 0), y.ld)
+
+
+def prelu_forward(x, alpha, y, int n_threads):
+    cdef Matrix x_ = matrix(x), alpha_ = matrix(alpha), y_ = matrix(y, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        prelu_forward_part(x_, alpha_, y_, part, parts)
+
+
+cdef void prelu_backward_part(Matrix dy, Matrix x, Matrix alpha, Matrix dx, Matrix dalpha,
+                              int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    cdef Py_ssize_t c = cut(x.cols, LINE, part, parts), n = cut(x.cols, LINE, part + 1, parts) - c
+    table(x).prelu_backward(hi - lo, 1, x.cols, at(dy, lo, 0), dy.ld, at(x, lo, 0), x.ld, alpha.data,
+                            at(dx, lo, 0), dx.ld)
+    table(x).prelu_sums(x.rows, 1, 0, n, at(dy, 0, c), dy.ld, at(x, 0, c), x.ld, at(dalpha, 0, c))
+
+
+def prelu_backward(dy, x, alpha, dx, dalpha, int n_threads):
+    cdef Matrix dy_ = matrix(dy), x_ = matrix(x), alpha_ = matrix(alpha), dx_ = matrix(dx, True)
+    cdef Matrix dalpha_ = matrix(dalpha, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        prelu_backward_part(dy_, x_, alpha_, dx_, dalpha_, part, parts)

@@ -71,6 +71,16 @@ cdef extern from "fastnn.h" nogil:
         double* row_sum
         void* grad
         fnn_size row_stride, col_stride
+    fnn_size fnn_block_rows(fnn_size inner)
+
+    ctypedef struct fnn_random:
+        fnn_size rows, cols, row0
+        const void* x
+        fnn_size ldx
+        void* y
+        fnn_size ldy
+        uint64_t seed, step
+        uint32_t stream
 
     ctypedef struct fnn_kernels:
         const char* isa
@@ -109,8 +119,6 @@ cdef extern from "fastnn.h" nogil:
         void (*affine)(fnn_size, fnn_size, const void*, fnn_size, double, double, void*,
                        fnn_size) noexcept nogil
         int (*all_finite)(fnn_size, fnn_size, const void*, fnn_size) noexcept nogil
-        void (*dropout)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, double, uint64_t, uint32_t,
-                        uint64_t, void*, fnn_size) noexcept nogil
         void (*add)(fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*take_columns)(fnn_size, fnn_size, const int64_t*, const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*put_columns)(fnn_size, fnn_size, fnn_size, const int64_t*, const void*, fnn_size, void*,
@@ -119,6 +127,36 @@ cdef extern from "fastnn.h" nogil:
                           fnn_size) noexcept nogil
         void (*embed_grad)(fnn_size, fnn_size, fnn_size, const int32_t*, fnn_size, fnn_size, fnn_size, fnn_size,
                            const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*dropout)(const fnn_random*, double, double, double, double, uint64_t*, fnn_size) noexcept nogil
+        void (*keep_scaled)(fnn_size, fnn_size, const void*, fnn_size, const uint64_t*, fnn_size, double, void*,
+                            fnn_size) noexcept nogil
+        void (*gaussian)(const fnn_random*, int, double) noexcept nogil
+        void (*column_moments)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, void*,
+                               void*) noexcept nogil
+        void (*merge_moments)(fnn_size, double, double, fnn_size, const void*, const void*, fnn_size, void*,
+                              void*) noexcept nogil
+        void (*inverse_deviation)(fnn_size, const void*, double, const void*, void*, void*) noexcept nogil
+        void (*normalize)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, const void*,
+                          const void*, void*, fnn_size) noexcept nogil
+        void (*gradient_moments)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
+                                 const void*, void*, void*) noexcept nogil
+        void (*merge_gradients)(fnn_size, double, fnn_size, const void*, const void*, fnn_size, const void*, void*,
+                                void*, void*, void*) noexcept nogil
+        void (*normalize_backward)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                                   fnn_size, const void*, const void*, const void*, const void*, void*,
+                                   fnn_size) noexcept nogil
+        void (*row_normalize)(fnn_size, fnn_size, fnn_size, int, double, const void*, fnn_size, const void*,
+                              const void*, void*, void*, fnn_size) noexcept nogil
+        void (*row_normalize_backward)(fnn_size, fnn_size, fnn_size, int, const void*, fnn_size, const void*,
+                                       fnn_size, const void*, const void*, void*, fnn_size) noexcept nogil
+        void (*row_gradient_sums)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                                  fnn_size, const void*, void*, void*) noexcept nogil
+        void (*prelu_forward)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, void*,
+                              fnn_size) noexcept nogil
+        void (*prelu_backward)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
+                               const void*, void*, fnn_size) noexcept nogil
+        void (*prelu_sums)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
+                           void*) noexcept nogil
 
     const fnn_kernels* fnn_kernels_baseline(int dtype)
     const fnn_kernels* fnn_kernels_avx2(int dtype)

@@ -143,11 +143,25 @@ cdef class ActivationOp(Op):
 
 
 cdef class DropoutOp(Op):
-    cdef double rate
-    cdef uint32_t stream                            # tells the dropouts of one model apart
+    cdef double rate, scale, offset, other
+    cdef uint32_t stream                            # tells the random ops of one model apart
     cdef bint own_seed
     cdef uint64_t seed
-    cdef void mask(self, Run* run, Share* share, char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy) noexcept nogil
+    cdef Py_ssize_t kept_ld(self) noexcept nogil
+    cdef void drop(self, Run* run, Py_ssize_t r0, Py_ssize_t rows, const char* x, Py_ssize_t ldx, uint64_t* kept,
+                   char* y, Py_ssize_t ldy) noexcept nogil
+    cdef void undo(self, Run* run, Py_ssize_t rows, Py_ssize_t cols, const char* dy, Py_ssize_t lddy,
+                   const uint64_t* kept, char* dx, Py_ssize_t lddx) noexcept nogil
+
+
+cdef class GaussianOp(Op):
+    cdef bint multiplies
+    cdef double stddev
+    cdef uint32_t stream
+    cdef bint own_seed
+    cdef uint64_t seed
+    cdef void noise(self, Run* run, Share* share, const char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy,
+                    bint on) noexcept nogil
 
 
 cdef class AffineOp(Op):

@@ -46,7 +46,29 @@ class ActivationOp(Op):
 @disjoint_base
 class DropoutOp(Op):
     def __init__(
-        self, source: int, target: int, n: int, rate: float, stream: int, seed: int | None = None
+        self,
+        source: int,
+        target: int,
+        n: int,
+        rate: float,
+        scale: float,
+        offset: float,
+        other: float,
+        stream: int,
+        seed: int | None = None,
+    ) -> None: ...
+
+@disjoint_base
+class GaussianOp(Op):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        n: int,
+        multiplies: bool,
+        stddev: float,
+        stream: int,
+        seed: int | None = None,
     ) -> None: ...
 
 @disjoint_base

@@ -194,27 +194,85 @@ cdef class ActivationOp(Op):
 
 
 cdef class DropoutOp(Op):
-    """y = x / (1 - rate) where a counter-based random bit keeps the element, else 0. The bits are made again for
-    the gradient, so no mask is stored."""
+    """y = x * scale + offset where counter-based random bits keep the element, with probability 1 - rate, else `other`.
+    One bit for each element is kept for the gradient: to draw them again takes six times as long as to read them."""
 
-    def __init__(self, int source, int target, Py_ssize_t n, double rate, uint32_t stream, seed=None):
+    def __init__(self, int source, int target, Py_ssize_t n, double rate, double scale, double offset, double other,
+                 uint32_t stream, seed=None):
         super().__init__(source, target, n, n)
-        self.rate, self.stream = rate, stream
+        self.rate, self.scale, self.offset, self.other, self.stream = rate, scale, offset, other, stream
         self.own_seed = seed is not None
         self.seed = seed or 0
 
-    cdef void mask(self, Run* run, Share* share, char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy) noexcept nogil:
+    cdef Py_ssize_t kept_ld(self) noexcept nogil:
+        return (self.n_in + 63) // 64
+
+    cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
+        return max_rows * self.kept_ld() * sizeof(uint64_t)
+
+    cdef void drop(self, Run* run, Py_ssize_t r0, Py_ssize_t rows, const char* x, Py_ssize_t ldx, uint64_t* kept,
+                   char* y, Py_ssize_t ldy) noexcept nogil:
+        """`rows` rows, of which x, kept and y name the first, which is row r0 of the batch."""
+        cdef fnn_random which = fnn_random(rows, self.n_in, r0, x, ldx, y, ldy,
+                                           self.seed if self.own_seed else run.seed, run.step, self.stream)
+        run.k.dropout(&which, self.rate, self.scale, self.offset, self.other, kept, self.kept_ld())
+
+    cdef void undo(self, Run* run, Py_ssize_t rows, Py_ssize_t cols, const char* dy, Py_ssize_t lddy,
+                   const uint64_t* kept, char* dx, Py_ssize_t lddx) noexcept nogil:
+        run.k.keep_scaled(rows, cols, dy, lddy, kept, self.kept_ld(), self.scale, dx, lddx)
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        cdef char* x = at(run.y[self.source], r0, ldx, 0, size)
+        cdef char* y = at(run.y[self.target], r0, ldy, 0, size)
+        if run.training:
+            self.drop(run, r0, r1 - r0, x, ldx, <uint64_t*>run.state[self.place] + r0 * self.kept_ld(), y, ldy)
+        else:
+            run.k.affine(r1 - r0, self.n_in, x, ldx, 1.0, 0.0, y, ldy)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, lddx = run.ld[self.source], lddy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        cdef char* dx = at(run.dy[self.source], r0, lddx, 0, size)
+        cdef char* dy = at(run.dy[self.target], r0, lddy, 0, size)
+        if run.training:
+            self.undo(run, r1 - r0, self.n_in, dy, lddy, <uint64_t*>run.state[self.place] + r0 * self.kept_ld(), dx,
+                      lddx)
+        else:
+            run.k.affine(r1 - r0, self.n_in, dy, lddy, 1.0, 0.0, dx, lddx)
+
+
+cdef class GaussianOp(Op):
+    """y = x + noise or x (1 + noise), noise normal. It is drawn again for the gradient of the second."""
+
+    def __init__(self, int source, int target, Py_ssize_t n, bint multiplies, double stddev, uint32_t stream,
+                 seed=None):
+        super().__init__(source, target, n, n)
+        self.multiplies, self.stddev, self.stream = multiplies, stddev, stream
+        self.own_seed = seed is not None
+        self.seed = seed or 0
+
+    cdef void noise(self, Run* run, Share* share, const char* x, Py_ssize_t ldx, char* y, Py_ssize_t ldy,
+                    bint on) noexcept nogil:
         cdef Py_ssize_t r0, r1
         cdef int size = run.k.itemsize
         lane_rows(share, &r0, &r1)
-        run.k.dropout(r1 - r0, self.n_in, r0, at(x, r0, ldx, 0, size), ldx, self.rate if run.training else 0.0,
-                      self.seed if self.own_seed else run.seed, self.stream, run.step, at(y, r0, ldy, 0, size), ldy)
+        cdef fnn_random which = fnn_random(r1 - r0, self.n_in, r0, x + r0 * ldx * size, ldx, y + r0 * ldy * size, ldy,
+                                           self.seed if self.own_seed else run.seed, run.step, self.stream)
+        if on and run.training:
+            run.k.gaussian(&which, self.multiplies, self.stddev)
+        else:
+            run.k.affine(which.rows, which.cols, which.x, ldx, 1.0, 0.0, which.y, ldy)
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
-        self.mask(run, share, run.y[self.source], run.ld[self.source], run.y[self.target], run.ld[self.target])
+        self.noise(run, share, run.y[self.source], run.ld[self.source], run.y[self.target], run.ld[self.target], True)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
-        self.mask(run, share, run.dy[self.target], run.ld[self.target], run.dy[self.source], run.ld[self.source])
+        self.noise(run, share, run.dy[self.target], run.ld[self.target], run.dy[self.source], run.ld[self.source],
+                   self.multiplies)
 
 
 cdef class AffineOp(Op):

@@ -169,9 +169,15 @@ cdef class Program:
     def activation(self, int source, int activation, double alpha):
         return self._add(ActivationOp(source, len(self.widths), self.widths[source], activation, alpha))
 
-    def dropout(self, int source, double rate, seed=None):
+    def dropout(self, int source, double rate, seed=None, double scale=0.0, double offset=0.0, double other=0.0):
+        """scale 0: 1 / (1 - rate)"""
         target = len(self.widths)
-        return self._add(DropoutOp(source, target, self.widths[source], rate, target, seed))
+        return self._add(DropoutOp(source, target, self.widths[source], rate, scale or 1 / (1 - rate), offset, other,
+                                   target, seed))
+
+    def gaussian(self, int source, bint multiplies, double stddev, seed=None):
+        target = len(self.widths)
+        return self._add(GaussianOp(source, target, self.widths[source], multiplies, stddev, target, seed))
 
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))

@@ -11,6 +11,8 @@
 #include "tensors.inc.c"
 #include "rows.inc.c"
 #include "structure.inc.c"
+#include "noise.inc.c"
+#include "norms.inc.c"
 
 static const fnn_kernels FN(table) = {
     .isa = FNN_STR(FNN_ISA),
@@ -49,4 +51,19 @@ static const fnn_kernels FN(table) = {
     .put_columns = FN(put_columns),
     .embed = FN(embed),
     .embed_grad = FN(embed_grad),
+    .keep_scaled = FN(keep_scaled),
+    .gaussian = FN(gaussian),
+    .column_moments = FN(column_moments),
+    .merge_moments = FN(merge_moments),
+    .inverse_deviation = FN(inverse_deviation),
+    .normalize = FN(normalize),
+    .gradient_moments = FN(gradient_moments),
+    .merge_gradients = FN(merge_gradients),
+    .normalize_backward = FN(normalize_backward),
+    .row_normalize = FN(row_normalize),
+    .row_normalize_backward = FN(row_normalize_backward),
+    .row_gradient_sums = FN(row_gradient_sums),
+    .prelu_forward = FN(prelu_forward),
+    .prelu_backward = FN(prelu_backward),
+    .prelu_sums = FN(prelu_sums),
 };

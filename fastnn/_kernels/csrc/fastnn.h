@@ -170,6 +170,21 @@ typedef struct {
     double *state;
 } fnn_metric;
 
+/* Rows of a block of column statistics, where each of them is `inner` rows */
+static inline fnn_size fnn_block_rows(fnn_size inner) { return inner < 16 ? 16 / inner : 1; }
+
+/* Rows [row0, row0 + rows) of a batch on their way through random zeros or noise, and what tells one draw from all
+ * others. y may be x. */
+typedef struct {
+    fnn_size rows, cols, row0;
+    const void *x;
+    fnn_size ldx;
+    void *y;
+    fnn_size ldy;
+    uint64_t seed, step;
+    uint32_t stream;
+} fnn_random;
+
 typedef struct {
     const char *isa;
     int itemsize;
@@ -253,9 +268,6 @@ typedef struct {
                    void *y, fnn_size ldy);
     /* Whether all elements are finite. */
     int (*all_finite)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx);
-    /* y = keep ? x / (1 - rate) : 0, keep from Philox at (seed, stream, step, row0 + r, c) */
-    void (*dropout)(fnn_size rows, fnn_size cols, fnn_size row0, const void *x, fnn_size ldx,
-                    double rate, uint64_t seed, uint32_t stream, uint64_t step, void *y, fnn_size ldy);
 
     /* structure.inc.c */
     /* y = a + b; y may be a or b */
@@ -273,6 +285,59 @@ typedef struct {
     /* Block [t0, t1) x [j0, j1) of the table's gradient, stored at g: rows of dy added up in order. */
     void (*embed_grad)(fnn_size rows, fnn_size cols, fnn_size dim, const int32_t *index, fnn_size t0, fnn_size t1,
                        fnn_size j0, fnn_size j1, const void *dy, fnn_size lddy, void *g, fnn_size ldg);
+
+    /* noise.inc.c */
+    /* y = keep ? x * scale + offset : other; an element is dropped with probability `rate`. Where `kept` is not NULL,
+     * bit c % 64 of kept[r * ldkept + c / 64] says whether it was kept. */
+    void (*dropout)(const fnn_random *at, double rate, double scale, double offset, double other, uint64_t *kept,
+                    fnn_size ldkept);
+    /* y = kept ? x * scale : 0 */
+    void (*keep_scaled)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, const uint64_t *kept,
+                        fnn_size ldkept, double scale, void *y, fnn_size ldy);
+    /* y = x + g or, if it multiplies, x (1 + g); g normal with mean 0 */
+    void (*gaussian)(const fnn_random *at, int multiplies, double stddev);
+
+    /* norms.inc.c. Each of `rows` is `inner` rows, `pitch` elements apart, of which `cols` columns are wanted (all of
+     * them where no pitch is named). What belongs to columns is contiguous; gamma, beta and constant may be NULL.
+     * A block's mean and sum of squared deviations; blocks of `count` rows, the last of `last`, into those of all,
+     * which are ld apart. */
+    void (*column_moments)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *x, fnn_size ldx,
+                           void *mean, void *square);
+    void (*merge_moments)(fnn_size blocks, double count, double last, fnn_size cols, const void *mean,
+                          const void *square, fnn_size ld, void *out_mean, void *variance);
+    /* inverse = 1 / sqrt(variance + epsilon), scale = gamma * inverse */
+    void (*inverse_deviation)(fnn_size cols, const void *variance, double epsilon, const void *gamma, void *inverse,
+                              void *scale);
+    /* y = (x - mean) * scale + beta */
+    void (*normalize)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *x, fnn_size ldx,
+                      const void *mean, const void *scale, const void *beta, void *y, fnn_size ldy);
+    /* A block's sums of dy and of dy * (x - mean); all blocks' into dbeta and dgamma and, for `total` rows, into what
+     * normalize_backward subtracts: dx = scale * (dy - constant - (x - mean) * slope) */
+    void (*gradient_moments)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy,
+                             fnn_size lddy, const void *x, fnn_size ldx, const void *mean, void *sum, void *product);
+    void (*merge_gradients)(fnn_size blocks, double total, fnn_size cols, const void *sum, const void *product,
+                            fnn_size ld, const void *inverse, void *dbeta, void *dgamma, void *constant, void *slope);
+    void (*normalize_backward)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy,
+                               fnn_size lddy, const void *x, fnn_size ldx, const void *mean, const void *scale,
+                               const void *constant, const void *slope, void *dx, fnn_size lddx);
+    /* Over the columns of a row: y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, mean and 1 / sqrt(...) of
+     * each (inner) row into statistics, if that is not NULL. If not centred, mean is 0 and variance the mean square. */
+    void (*row_normalize)(fnn_size rows, fnn_size inner, fnn_size cols, int centred, double epsilon, const void *x,
+                          fnn_size ldx, const void *gamma, const void *beta, void *statistics, void *y, fnn_size ldy);
+    void (*row_normalize_backward)(fnn_size rows, fnn_size inner, fnn_size cols, int centred, const void *dy,
+                                   fnn_size lddy, const void *x, fnn_size ldx, const void *gamma,
+                                   const void *statistics, void *dx, fnn_size lddx);
+    /* dbeta = sum of dy, dgamma = sum of dy * normalized x; either may be NULL */
+    void (*row_gradient_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy,
+                              fnn_size lddy, const void *x, fnn_size ldx, const void *statistics, void *dbeta,
+                              void *dgamma);
+    /* y = x > 0 ? x : alpha * x */
+    void (*prelu_forward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *x, fnn_size ldx,
+                          const void *alpha, void *y, fnn_size ldy);
+    void (*prelu_backward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *dy, fnn_size lddy,
+                           const void *x, fnn_size ldx, const void *alpha, void *dx, fnn_size lddx);
+    void (*prelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy, fnn_size lddy,
+                       const void *x, fnn_size ldx, void *dalpha);
 } fnn_kernels;
 
 /* One table per instruction set that was compiled in; NULL for a dtype out of range. */

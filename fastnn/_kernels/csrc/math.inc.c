@@ -1,4 +1,5 @@
-/* exp, expm1, log, log1p, tanh, erf and their relatives on whole vectors, within 3 units in the last place.
+/* exp, expm1, log, log1p, tanh, erf, sine and cosine and their relatives on whole vectors, within 3 units in the last
+ * place.
  *
  * Every polynomial is a minimax fit (Remez exchange, 40 digits, error relative to the function) made for this
  * file; the comment beside it names what is fitted and the relative error that the fit adds. No lane takes a
@@ -26,6 +27,9 @@ static const T FN(tail_k) = 3.0;
 static const T FN(c_tail)[] = {
     0.729083717, -0.509332001, 0.230017707, -0.0472626872, -0.0104625132, 0.00696931127, 0.00102475425,
     -0.00103257399, -0.000244730443, 0.000131330671, 5.44894283e-05};
+/* (sin(a) / a - 1) / a^2 and (cos(a) - 1 + a^2 / 2) / a^4 in a^2, a <= pi / 4: 2^-28.0 of sin, 2^-33.0 of cos */
+static const T FN(c_sin)[] = {-0.166666546, 0.00833216053, -0.000195152507};
+static const T FN(c_cos)[] = {0.0416666457, -0.00138873159, 2.44331199e-05};
 #else
 static const T FN(exp_min) = -745.2, FN(exp_max) = 709.9;
 static const T FN(gauss_max) = 39.0;
@@ -33,7 +37,7 @@ static const T FN(smallest_normal) = 0x1p-1022;
 static const T FN(magic) = 0x1.8p52;
 static const T FN(ln2_hi) = 0x1.62e42fefa3p-1;         /* 41 bits */
 static const T FN(ln2_lo) = 2.8235290563031577e-13;
-/* As above: 2^-61.7, 2^-59.4, 2^-56.9, 2^-57.6 */
+/* As above: 2^-61.7, 2^-59.4, 2^-56.9, 2^-57.6, 2^-57.9, 2^-64.0 */
 static const T FN(c_exp)[] = {
     0.5, 0.16666666666666677, 0.041666666666666505, 0.0083333333333215145, 0.001388888888896373,
     0.000198412698864769, 2.4801587170594222e-05, 2.7557243804126771e-06, 2.7557403676713657e-07,
@@ -53,6 +57,12 @@ static const T FN(c_tail)[] = {
     -1.2119011689349709e-05, 4.4659103165845621e-07, 1.4841674132903366e-06, -2.680778737099662e-07,
     -1.7808002292597487e-07, 5.0412289120163897e-08, 2.3366614328771738e-08, -5.6142036347952319e-09,
     -2.7384885540281645e-09, -5.8777447984394672e-11};
+static const T FN(c_sin)[] = {
+    -0.1666666666666663, 0.008333333333322113, -0.00019841269829584852, 2.7557313619701554e-06,
+    -2.5050747490483996e-08, 1.5896213892502628e-10};
+static const T FN(c_cos)[] = {
+    0.041666666666666595, -0.0013888888888873049, 2.4801587288846547e-05, -2.7557314177767549e-07,
+    2.0875700628947681e-09, -1.1358525233322428e-11};
 #endif
 
 /* c[0] + c[1] x + ..., even and odd powers apart: half as many multiply-adds wait for each other. */
@@ -215,6 +225,30 @@ INLINE V FN(verf)(V x)
     const V near = v_fma(x, POLY(x * x, FN(c_erf)), x), t = v_abs(x), a = v_min(v_set1(6), t);
     const V erfc = 2 * FN(exp_minus_square)(a, 1) * FN(normal_tail)(a * (T)1.4142135623730951);
     return v_sel(v_lt(t, v_set1(1)), near, v_copysign(1 - erfc, x));
+}
+
+/* Integers; lanes of 64 bits, which no instruction set below AVX-512 converts, must be below 2^51 in magnitude. */
+INLINE V FN(from_int)(VI n)
+{
+#if T_BITS == 32
+    return __builtin_convertvector(n, V);
+#else
+    return (V)(n + (VI)v_set1(FN(magic))) - FN(magic);
+#endif
+}
+
+/* Sine and cosine of 2 pi turn / 2^32, from the nearest quarter of a turn on. Lanes hold turns below 2^32. */
+INLINE void FN(sincos_turn)(VU turn, V *sine, V *cosine)
+{
+    const VU shifted = (turn + (1u << 29)) & 0xffffffffu, quarter = shifted >> 30;
+    const VI rest = (VI)(shifted & ((1u << 30) - 1)) - (1 << 29);
+    const V a = FN(from_int)(rest) * (T)1.4629180792671596e-09, z = a * a;   /* 2 pi / 2^32 */
+    const V s = v_fma(a * z, POLY(z, FN(c_sin)), a);
+    const V c = v_fma(z * z, POLY(z, FN(c_cos)), 1 - (T)0.5 * z);
+    const VI swap = -(VI)(quarter & 1);
+    const VU high = (quarter >> 1) << (T_BITS - 1), either = ((quarter ^ (quarter >> 1)) & 1) << (T_BITS - 1);
+    *sine = (V)(((swap & (VI)c) | (~swap & (VI)s)) ^ (VI)high);
+    *cosine = (V)(((swap & (VI)s) | (~swap & (VI)c)) ^ (VI)either);
 }
 
 INLINE V FN(apply)(int function, V x)

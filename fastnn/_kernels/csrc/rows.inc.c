@@ -1,4 +1,4 @@
-/* Rows on their way into and through the program: gathering with conversion, scaling, dropout. */
+/* Rows on their way into and through the program: gathering with conversion, scaling. */
 
 /* IEEE half to float. Subnormal halves, below 2^-14, are multiples of 2^-24; no float here is subnormal, since the loops
  * flush those. */
@@ -99,58 +99,4 @@ static int FN(all_finite)(fnn_size rows, fnn_size cols, const void *x_, fnn_size
         }
     }
     return v_hsum(even + odd) == 0;
-}
-
-/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011) on counters that differ in
- * their first word, one in each 64-bit lane: four vectors of words in their low halves, whatever is above them. */
-enum { FN(COUNTERS) = FNN_VBYTES / 8 };
-
-INLINE void FN(philox)(uint32_t first, uint32_t row, uint64_t step, uint32_t stream, uint64_t seed, uint32_t *out)
-{
-    static const uint64_t count[] = {0, 1, 2, 3, 4, 5, 6, 7};
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    FN(words) c[4] = {{0}, {0}, {0}, {0}};
-    memcpy(c, count, sizeof c[0]);
-    c[0] += first;
-    c[1] += row;
-    c[2] += (uint32_t)step;
-    c[3] += (uint32_t)(step >> 32) ^ stream;
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-        const FN(words) p0 = v_mul32(c[0], 0xD2511F53u), p1 = v_mul32(c[2], 0xCD9E8D57u);
-        c[0] = (p1 >> 32) ^ c[1] ^ k0;
-        c[2] = (p0 >> 32) ^ c[3] ^ k1;
-        c[1] = p1;
-        c[3] = p0;
-    }
-    const FN(words) low_half = (FN(words)){0} + UINT32_MAX;
-    const FN(words) first_pair = (c[0] & low_half) | c[1] << 32, second_pair = (c[2] & low_half) | c[3] << 32;
-    for (int i = 0; i < FN(COUNTERS); i++) {
-        const uint64_t pair[] = {first_pair[i], second_pair[i]};
-        memcpy(out + 4 * i, pair, sizeof pair);
-    }
-}
-
-static void FN(dropout)(fnn_size rows, fnn_size cols, fnn_size row0, const void *x_, fnn_size ldx, double rate,
-                        uint64_t seed, uint32_t stream, uint64_t step, void *y_, fnn_size ldy)
-{
-    enum { WIDTH = 4 * FN(COUNTERS) };
-    const uint32_t threshold = (uint32_t)(rate * 4294967296.0);
-    const T scale = (T)(1.0 / (1.0 - rate));
-    uint32_t random[WIDTH];
-    T keep[WIDTH];
-    if (rate == 0) {
-        FN(affine)(rows, cols, x_, ldx, 1.0, 0.0, y_, ldy);
-        return;
-    }
-    for (fnn_size r = 0; r < rows; r++)
-        for (fnn_size c = 0; c < cols; c += WIDTH) {
-            const T *x = (const T *)x_ + r * ldx + c;
-            T *y = (T *)y_ + r * ldy + c;
-            FN(philox)((uint32_t)(c / 4), (uint32_t)(row0 + r), step, stream, seed, random);
-            for (int i = 0; i < WIDTH; i++) keep[i] = random[i] >= threshold;
-            for (fnn_size i = 0; i < WIDTH && i < cols - c; i += VL) {
-                const V kept = v_loadp(x + i, cols - c - i) * scale;
-                v_storep(y + i, v_sel(v_lt((V){0}, v_load(keep + i)), kept, (V){0}), cols - c - i);
-            }
-        }
 }

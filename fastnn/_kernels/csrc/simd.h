@@ -58,6 +58,7 @@ INLINE V FN(v_max)(V a, V b) { return X(max)(a, b); }
 INLINE V FN(v_min)(V a, V b) { return X(min)(a, b); }
 #define HAVE_SCALE
 INLINE unsigned FN(v_bits)(M m) { return m; }
+INLINE M FN(v_mask)(uint64_t bits) { return (M)bits; }
 INLINE V FN(v_scale)(V a, V n, VU biased) { (void)biased; return X(scalef)(a, n); }
 INLINE V FN(v_loadn)(const T *p, fnn_size n) { return X(maskz_loadu)((M)((1u << n) - 1), p); }
 INLINE void FN(v_storen)(T *p, V a, fnn_size n) { X(mask_storeu)(p, (M)((1u << n) - 1), a); }
@@ -156,6 +157,12 @@ INLINE void FN(v_storen)(T *p, V a, fnn_size n)
     for (fnn_size i = 0; i < n; i++) p[i] = a[i];
 }
 #endif
+INLINE M FN(v_mask)(uint64_t bits)
+{
+    VU lane = {0};
+    for (int i = 0; i < VL; i++) lane[i] = (FN(uint))1 << i;
+    return (M)((lane & (FN(uint))bits) == lane);
+}
 #endif
 
 /* v_max(a, b) is b, and v_min(a, b) is b, where either is NaN: v_max(zero, x) keeps a NaN in x. */
@@ -164,6 +171,7 @@ INLINE void FN(v_storen)(T *p, V a, fnn_size n)
 #define v_nan FN(v_nan)
 #define v_eq FN(v_eq)
 #define v_bits FN(v_bits)   /* lane i of a mask as bit i */
+#define v_mask FN(v_mask)   /* the inverse, of the low VL bits */
 #define v_sel FN(v_sel)     /* v_sel(mask, where true, where false) */
 #define v_fma FN(v_fma)     /* a * b + c, rounded once where the instruction set can */
 #define v_fnma FN(v_fnma)   /* c - a * b */
@@ -253,6 +261,33 @@ INLINE FN(words) FN(v_mul32)(FN(words) a, uint32_t b)
 #endif
 }
 #define v_mul32 FN(v_mul32)
+
+/* Whether 16-bit parts reach a limit: the bits of a's VBYTES / 2 parts, lowest first, then those of b's */
+INLINE uint64_t FN(v_reach16)(FN(words) a, FN(words) b, uint32_t limit)
+{
+#if defined(__AVX512F__) && FNN_VBYTES == 64
+    const __m512i x = _mm512_set1_epi16((short)limit);
+    return _mm512_cmpge_epu16_mask((__m512i)a, x) | (uint64_t)_mm512_cmpge_epu16_mask((__m512i)b, x) << 32;
+#elif defined(__AVX2__) && FNN_VBYTES == 32
+    const __m256i x = _mm256_set1_epi16((short)limit);
+    const __m256i in_a = _mm256_cmpeq_epi16(_mm256_max_epu16((__m256i)a, x), (__m256i)a);
+    const __m256i in_b = _mm256_cmpeq_epi16(_mm256_max_epu16((__m256i)b, x), (__m256i)b);
+    return (uint32_t)_mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(in_a, in_b), 0xD8));
+#elif defined(__SSE2__) && FNN_VBYTES == 16
+    const __m128i x = _mm_set1_epi16((short)limit), zero = _mm_setzero_si128();
+    const __m128i in_a = _mm_cmpeq_epi16(_mm_subs_epu16(x, (__m128i)a), zero);
+    const __m128i in_b = _mm_cmpeq_epi16(_mm_subs_epu16(x, (__m128i)b), zero);
+    return (uint64_t)_mm_movemask_epi8(_mm_packs_epi16(in_a, in_b));
+#else
+    uint64_t bits = 0;
+    for (int i = 0; i < FNN_VBYTES / 2; i++) {
+        bits |= (uint64_t)((a[i / 4] >> 16 * (i % 4) & 0xffff) >= limit) << i;
+        bits |= (uint64_t)((b[i / 4] >> 16 * (i % 4) & 0xffff) >= limit) << (i + FNN_VBYTES / 2);
+    }
+    return bits;
+#endif
+}
+#define v_reach16 FN(v_reach16)
 
 /* VL lanes of T as doubles: one vector for double, two for float. */
 typedef double FN(dvec) __attribute__((vector_size(FNN_VBYTES)));

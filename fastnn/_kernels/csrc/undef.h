@@ -16,6 +16,7 @@
 #undef v_nan
 #undef v_eq
 #undef v_bits
+#undef v_mask
 #undef v_sel
 #undef v_fma
 #undef v_fnma
@@ -36,6 +37,7 @@
 #undef v_widen
 #undef v_narrow
 #undef v_mul32
+#undef v_reach16
 #undef v_hsum
 #undef v_hmax
 #undef NR
