@@ -86,6 +86,44 @@ def dense_backward(shape, dtype, rng, name):
     return (dy * max(shape[0], 1) ** -0.5, x, kernel, saved, name), {}
 
 
+def image_size(shape):
+    """Height and width of samples for (rows, n_in, n_out): odd, even, flat."""
+    return 5 + shape[1] % 4, 4 + shape[2] % 5
+
+
+def conv2d_forward(shape, dtype, rng, name, size=(3, 2)):
+    rows, n_in, filters = shape
+    channels, filters = max(n_in // 2, 1), max(filters, 1)
+    kernel = normal(rng, (*size, channels, filters), dtype, (channels * size[0] * size[1]) ** -0.5)
+    return (normal(rng, (rows, *image_size(shape), channels), dtype), kernel, normal(rng, (filters,), dtype), name), {}
+
+
+def conv2d_backward(shape, dtype, rng, name, size=(3, 2), **place):
+    (x, kernel, _, _), _ = conv2d_forward(shape, dtype, rng, name, size)
+    saved = reference.conv2d_forward(x, kernel, None, None if name == "gelu" else name, **place)
+    dy = normal(rng, saved.shape, dtype, max(saved.size // saved.shape[3], 1) ** -0.5)
+    return (dy, x, kernel, saved, name), place
+
+
+def pooling_forward(shape, dtype, rng):
+    rows, _, channels = shape
+    return (normal(rng, (rows, *image_size(shape), max(channels, 1)), dtype),), {}
+
+
+def max_pooling_backward(shape, dtype, rng, **place):
+    """Few different numbers: many windows have two that are largest."""
+    (x,), _ = pooling_forward(shape, dtype, rng)
+    x = (2 * x).round()
+    y = reference.max_pooling2d_forward(x, **place)
+    return (normal(rng, y.shape, dtype), x, y), place
+
+
+def average_pooling_backward(shape, dtype, rng, **place):
+    (x,), _ = pooling_forward(shape, dtype, rng)
+    y = reference.average_pooling2d_forward(x, **place)
+    return (normal(rng, y.shape, dtype), x.shape[1:3]), place
+
+
 def gather(shape, dtype, rng, source):
     rows, n_in, cols = shape
     x = rng.integers(0, 100, (n_in + 1, cols)).astype(source)
@@ -153,6 +191,21 @@ ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh",
                "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
 POSITIVE = {"low": 1e-3, "high": 50.0}
+# Windows of convolutions by their size and place, and of pooling.
+PLACES = {
+    "3x2": ((3, 2), {}),
+    "3x2 same": ((3, 2), {"padding": "same"}),
+    "3x3 same by 2": ((3, 3), {"padding": "same", "strides": 2}),
+    "1x1": ((1, 1), {}),
+    "1x1 by (2, 3)": ((1, 1), {"strides": (2, 3)}),
+    "5x4 by (1, 2)": ((5, 4), {"strides": (1, 2)}),
+}
+POOLS = {
+    "2": {},
+    "2 same": {"padding": "same"},
+    "3 by 2": {"pool_size": 3, "strides": 2},
+    "(3, 4) by 1 same": {"pool_size": (3, 4), "strides": 1, "padding": "same"},
+}
 
 KERNELS = [
     *(Kernel(name, name, elementwise, rows=(0,)) for name in ("exp", "expm1", "tanh", "erf")),
@@ -165,6 +218,21 @@ KERNELS = [
       for name in ACTIVATIONS),
     *(Kernel(f"dense_backward-{name}", "dense_backward", partial(dense_backward, name=name), "sum")
       for name in ACTIVATIONS),
+    *(Kernel(f"conv2d_forward-{name}", "conv2d_forward", partial(conv2d_forward, name=name), "sum", rows=(0,))
+      for name in ("linear", "relu", "gelu", "softmax")),
+    *(Kernel(f"conv2d_forward-{key}", "conv2d_forward", partial(conv2d_forward, name="relu", size=size), "sum",
+             rows=(0,), arguments=place) for key, (size, place) in PLACES.items()),
+    *(Kernel(f"conv2d_backward-{name}", "conv2d_backward", partial(conv2d_backward, name=name), "sum")
+      for name in ("linear", "relu", "gelu", "softmax")),
+    *(Kernel(f"conv2d_backward-{key}", "conv2d_backward", partial(conv2d_backward, name="tanh", size=size, **place),
+             "sum") for key, (size, place) in PLACES.items()),
+    *(Kernel(f"{kind}_pooling2d_forward-{key}", f"{kind}_pooling2d_forward", pooling_forward,
+             "exact" if kind == "max" else "sum", rows=(0,), arguments=place)
+      for kind in ("max", "average") for key, place in POOLS.items()),
+    *(Kernel(f"max_pooling2d_backward-{key}", "max_pooling2d_backward", partial(max_pooling_backward, **place),
+             "element", rows=(0, 1, 2)) for key, place in POOLS.items()),
+    *(Kernel(f"average_pooling2d_backward-{key}", "average_pooling2d_backward",
+             partial(average_pooling_backward, **place), "element", rows=(0,)) for key, place in POOLS.items()),
     *(Kernel(f"{name}-{'labels' if sparse else 'rows'}-{smoothing}", name,
              partial(class_loss, sparse=sparse, probabilities=name == "categorical_crossentropy"), "sum",
              rows=(0, 1, 2), out="grad", arguments={"label_smoothing": smoothing})

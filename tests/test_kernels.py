@@ -404,6 +404,7 @@ F = np.ones((3, 4), np.float32)
 W = np.ones((4, 5), np.float32)
 V = np.ones(4, np.float32)
 CONSTANT = read_only(F)
+IMAGES = np.ones((1, 3, 4, 2), np.float32)
 
 REFUSED = {
     "integers": (lambda: kernels.exp(np.arange(3)), TypeError, "float32 or float64; received dtype int64"),
@@ -439,6 +440,26 @@ REFUSED = {
     "no saved": (lambda: kernels.dense_backward(np.ones((3, 5), "f"), F, W, None, "relu"),
                  ValueError, "saved"),
     "backward out": (lambda: kernels.dense_backward(np.ones((3, 5), "f"), F, W, out=F), TypeError, "tuple"),
+    "rank of images": (lambda: kernels.conv2d_forward(F, F), ValueError, r"x .* \(samples, height, width, channels\)"),
+    "channels": (lambda: kernels.conv2d_forward(IMAGES, np.ones((2, 2, 3, 4), "f")),
+                 ValueError, r"kernel .* \(height, width, 2, filters\); received \(2, 2, 3, 4\)"),
+    "kernel too large": (lambda: kernels.conv2d_forward(IMAGES, np.ones((2, 5, 2, 1), "f")),
+                         ValueError, "width 5 does not fit into samples of width 4"),
+    "empty kernel": (lambda: kernels.conv2d_forward(IMAGES, np.ones((2, 2, 2, 0), "f")), ValueError, "not be empty"),
+    "no channels": (lambda: kernels.max_pooling2d_forward(IMAGES[..., :0]), ValueError, "not empty; received"),
+    "strides": (lambda: kernels.conv2d_forward(IMAGES, np.ones((2, 2, 2, 1), "f"), strides=0),
+                ValueError, r"strides must be in \[1, .*received 0"),
+    "three strides": (lambda: kernels.max_pooling2d_forward(IMAGES, 2, (1, 1, 1)),
+                      ValueError, r"strides must be an integer or 2 of them; received \(1, 1, 1\)"),
+    "stride text": (lambda: kernels.max_pooling2d_forward(IMAGES, 2, "1"), TypeError, "strides must be an integer"),
+    "padding": (lambda: kernels.max_pooling2d_forward(IMAGES, padding="full"), ValueError, "'valid' or 'same'"),
+    "pool size": (lambda: kernels.average_pooling2d_forward(IMAGES, 4), ValueError, "height 4 does not fit"),
+    "pooled shape": (lambda: kernels.max_pooling2d_backward(IMAGES, IMAGES, IMAGES),
+                     ValueError, r"dy .* \(1, 1, 2, 2\); received \(1, 3, 4, 2\)"),
+    "convolved shape": (lambda: kernels.conv2d_backward(IMAGES, IMAGES, np.ones((2, 2, 2, 2), "f")),
+                        ValueError, r"dy .* \(1, 2, 3, 2\)"),
+    "conv not saved": (lambda: kernels.conv2d_backward(IMAGES, IMAGES, np.ones((1, 1, 2, 2), "f"), None, "relu"),
+                       ValueError, "saved"),
     "no columns": (lambda: kernels.huber(F[:, :0], F[:, :0]), ValueError, "at least one column"),
     "labels float": (lambda: kernels.softmax_crossentropy(F, np.zeros(3)), TypeError, "integers"),
     "labels bool": (lambda: kernels.softmax_crossentropy(F, np.zeros(3, bool)), TypeError, "integers"),

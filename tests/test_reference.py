@@ -36,6 +36,30 @@ def test_activation_derivative(name):
     np.testing.assert_allclose(reference.activation_backward(dy, saved, name), want, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("place", [{}, {"strides": (2, 3)}, {"padding": "same"}, {"strides": 2, "padding": "same"}])
+def test_derivatives_of_windows(place):
+    rng = np.random.default_rng(0)
+    x, kernel, bias = rng.standard_normal((2, 5, 6, 3)), rng.standard_normal((3, 2, 3, 4)), rng.standard_normal(4)
+    y = reference.conv2d_forward(x, kernel, bias, "tanh", **place)
+    dy = rng.standard_normal(y.shape)
+    dx, dkernel, dbias = reference.conv2d_backward(dy, x, kernel, y, "tanh", **place)
+
+    def forward(x=x, kernel=kernel, bias=bias):
+        return np.sum(dy * reference.conv2d_forward(x, kernel, bias, "tanh", **place))
+
+    np.testing.assert_allclose(dx, numerical_gradient(forward, x), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(dkernel, numerical_gradient(lambda k: forward(kernel=k), kernel), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(dbias, numerical_gradient(lambda b: forward(bias=b), bias), rtol=1e-6, atol=1e-8)
+
+    y = reference.max_pooling2d_forward(x, (2, 3), **place)
+    dy = rng.standard_normal(y.shape)
+    want = numerical_gradient(lambda x: np.sum(dy * reference.max_pooling2d_forward(x, (2, 3), **place)), x)
+    np.testing.assert_allclose(reference.max_pooling2d_backward(dy, x, y, (2, 3), **place), want, rtol=1e-6, atol=1e-8)
+    want = numerical_gradient(lambda x: np.sum(dy * reference.average_pooling2d_forward(x, (2, 3), **place)), x)
+    got = reference.average_pooling2d_backward(dy, (5, 6), (2, 3), **place)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", ["leaky_relu", "elu"])
 def test_activation_parameter(name):
     x, dy = np.linspace(-3, 3, 8).reshape(2, 4), np.ones((2, 4))

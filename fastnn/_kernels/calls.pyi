@@ -23,6 +23,47 @@ def dense_forward(
 ) -> None: ...
 def dense_input_grad(dz: _Array, wt: _Array, dx: _Array, n_threads: int) -> None: ...
 def dense_kernel_grad(x: _Array, dz: _Array, g: _Array, sums: _Array, n_threads: int) -> None: ...
+def conv_scratch(itemsize: int, window: tuple[int, ...]) -> int: ...
+def conv_forward(
+    window: tuple[int, ...],
+    x: _Array,
+    kernel: _Array,
+    bias: _Array | None,
+    activation: int,
+    alpha: float,
+    z: _Array | None,
+    y: _Array,
+    scratch: _Array,
+    n_threads: int,
+) -> None: ...
+def conv_input_grad(
+    window: tuple[int, ...],
+    filters: int,
+    dz: _Array,
+    wt: _Array,
+    dx: _Array,
+    scratch: _Array,
+    n_threads: int,
+) -> None: ...
+def conv_kernel_grad(
+    window: tuple[int, ...],
+    x: _Array,
+    dz: _Array,
+    g: _Array,
+    sums: _Array,
+    scratch: _Array,
+    n_threads: int,
+) -> None: ...
+def pool_forward(kind: int, window: tuple[int, ...], x: _Array, y: _Array, n_threads: int) -> None: ...
+def pool_backward(
+    kind: int,
+    window: tuple[int, ...],
+    dy: _Array,
+    x: _Array | None,
+    y: _Array | None,
+    dx: _Array,
+    n_threads: int,
+) -> None: ...
 def loss(
     kind: int,
     param: float,

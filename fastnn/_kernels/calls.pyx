@@ -78,6 +78,11 @@ cdef inline bint contiguous(Matrix m) noexcept nogil:
     return m.data == NULL or m.ld == m.cols
 
 
+# Kernel rows of a unit of a convolution's gradient, as the kernel table has it.
+cdef enum:
+    CONV_ROWS = 32
+
+
 # Elementwise work is cut at multiples of a cache line, so that no two threads write one line.
 cdef enum:
     LINE = 16
@@ -206,6 +211,109 @@ def dense_kernel_grad(x, dz, g, sums, int n_threads):
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         dense_kernel_grad_part(x_, dz_, g_, sums_, part, parts)
+
+
+# ------------------------------------------------------------------------------------- convolution, pooling
+
+
+cdef fnn_window as_window(window) except *:
+    """The fields of a `fastnn.windows.Window`, in order."""
+    cdef fnn_window w
+    (w.height, w.width, w.channels, w.out_height, w.out_width, w.size_y, w.size_x, w.stride_y, w.stride_x, w.top,
+     w.left) = window
+    return w
+
+
+def conv_scratch(Py_ssize_t itemsize, window):
+    """Elements of scratch memory that a thread needs."""
+    cdef fnn_window w = as_window(window)
+    return kernels(FNN_F64 if itemsize == 8 else FNN_F32).conv_scratch(&w)
+
+
+cdef void conv_forward_part(const fnn_window* w, Matrix x, Matrix kernel, Matrix bias, int activation, double alpha,
+                            Matrix z, Matrix y, Matrix scratch, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).conv_forward(hi - lo, w, kernel.cols, at(x, lo, 0), x.ld, kernel.data, bias.data, activation, alpha,
+                          at(z, lo, 0), z.ld, at(y, lo, 0), y.ld, at(scratch, part, 0))
+
+
+def conv_forward(window, x, kernel, bias, int activation, double alpha, z, y, scratch, int n_threads):
+    """x, y, z: (samples, flat); kernel: (k, filters), contiguous, read past its end up to a multiple of nr; scratch:
+    (n_threads, conv_scratch)."""
+    cdef fnn_window w = as_window(window)
+    cdef Matrix x_ = matrix(x), kernel_ = matrix(kernel), bias_ = matrix(bias), scratch_ = matrix(scratch, True)
+    cdef Matrix z_ = matrix(z, True), y_ = matrix(y, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        conv_forward_part(&w, x_, kernel_, bias_, activation, alpha, z_, y_, scratch_, part, parts)
+
+
+cdef void conv_input_grad_part(const fnn_window* w, Py_ssize_t filters, Matrix dz, Matrix wt, Matrix dx, Matrix scratch,
+                               int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(dz.rows, 1, part, parts), hi = cut(dz.rows, 1, part + 1, parts)
+    table(dz).conv_input_grad(hi - lo, w, filters, at(dz, lo, 0), dz.ld, wt.data, FNN_LINEAR, 0, NULL, 0,
+                              at(dx, lo, 0), dx.ld, at(scratch, part, 0))
+
+
+def conv_input_grad(window, Py_ssize_t filters, dz, wt, dx, scratch, int n_threads):
+    """wt: the kernel (k, filters), transposed"""
+    cdef fnn_window w = as_window(window)
+    cdef Matrix dz_ = matrix(dz), wt_ = matrix(wt), dx_ = matrix(dx, True), scratch_ = matrix(scratch, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        conv_input_grad_part(&w, filters, dz_, wt_, dx_, scratch_, part, parts)
+
+
+cdef void conv_kernel_grad_part(const fnn_window* w, Matrix x, Matrix dz, Matrix g, Matrix sums, Matrix scratch,
+                                int part, int parts) noexcept nogil:
+    cdef Py_ssize_t i, row_blocks = (g.rows + CONV_ROWS - 1) // CONV_ROWS
+    cdef Py_ssize_t col_unit = 2 * table(g).nr, j0, j1, unit
+    cdef Py_ssize_t n = row_blocks * ((g.cols + col_unit - 1) // col_unit)
+    for unit in range(cut(n, 1, part, parts), cut(n, 1, part + 1, parts)):
+        i, j0 = unit % row_blocks * CONV_ROWS, unit // row_blocks * col_unit
+        j1 = min(g.cols, j0 + col_unit)
+        table(x).conv_kernel_grad(x.rows, w, g.cols, i, min(g.rows, i + CONV_ROWS), j0, j1, x.data, x.ld, dz.data,
+                                  dz.ld, at(g, i, j0), g.ld, at(sums, 0, j0) if i == 0 else NULL,
+                                  at(scratch, part, 0))
+
+
+def conv_kernel_grad(window, x, dz, g, sums, scratch, int n_threads):
+    """g (k, filters) and sums (filters,): gradients of kernel and bias; dz is read past its end, up to nr elements."""
+    cdef fnn_window w = as_window(window)
+    cdef Matrix x_ = matrix(x), dz_ = matrix(dz), g_ = matrix(g, True), sums_ = matrix(sums, True)
+    cdef Matrix scratch_ = matrix(scratch, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        conv_kernel_grad_part(&w, x_, dz_, g_, sums_, scratch_, part, parts)
+
+
+cdef void pool_forward_part(int kind, const fnn_window* w, Matrix x, Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).pool_forward(kind, hi - lo, w, at(x, lo, 0), x.ld, at(y, lo, 0), y.ld)
+
+
+def pool_forward(int kind, window, x, y, int n_threads):
+    cdef fnn_window w = as_window(window)
+    cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        pool_forward_part(kind, &w, x_, y_, part, parts)
+
+
+cdef void pool_backward_part(int kind, const fnn_window* w, Matrix dy, Matrix x, Matrix y, Matrix dx, int part,
+                             int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(dy.rows, 1, part, parts), hi = cut(dy.rows, 1, part + 1, parts)
+    table(dy).pool_backward(kind, hi - lo, w, at(dy, lo, 0), dy.ld, at(x, lo, 0), x.ld, at(y, lo, 0), y.ld, FNN_LINEAR,
+                            0, NULL, 0, at(dx, lo, 0), dx.ld)
+
+
+def pool_backward(int kind, window, dy, x, y, dx, int n_threads):
+    """x and y are None for average pooling."""
+    cdef fnn_window w = as_window(window)
+    cdef Matrix dy_ = matrix(dy), x_ = matrix(x), y_ = matrix(y), dx_ = matrix(dx, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        pool_backward_part(kind, &w, dy_, x_, y_, dx_, part, parts)
 
 
 # ---------------------------------------------------------------------------------------- losses, optimizers

@@ -81,6 +81,11 @@ cdef extern from "fastnn.h" nogil:
         fnn_size ldy
         uint64_t seed, step
         uint32_t stream
+    int FNN_MAX_POOLING, FNN_AVERAGE_POOLING
+
+    ctypedef struct fnn_window:
+        fnn_size height, width, channels, out_height, out_width
+        fnn_size size_y, size_x, stride_y, stride_x, top, left
 
     ctypedef struct fnn_kernels:
         const char* isa
@@ -105,6 +110,18 @@ cdef extern from "fastnn.h" nogil:
         void (*square_sums)(fnn_size, fnn_size, const void*, fnn_size, double, double*, double*) noexcept nogil
         void (*over_root)(fnn_size, fnn_size, void*, fnn_size, const double*, const double*) noexcept nogil
         void (*turn)(fnn_size, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        fnn_size (*conv_scratch)(const fnn_window*) noexcept nogil
+        void (*conv_forward)(fnn_size, const fnn_window*, fnn_size, const void*, fnn_size, const void*, const void*,
+                             int, double, void*, fnn_size, void*, fnn_size, void*) noexcept nogil
+        void (*conv_input_grad)(fnn_size, const fnn_window*, fnn_size, const void*, fnn_size, const void*, int, double,
+                                const void*, fnn_size, void*, fnn_size, void*) noexcept nogil
+        void (*conv_kernel_grad)(fnn_size, const fnn_window*, fnn_size, fnn_size, fnn_size, fnn_size, fnn_size,
+                                 const void*, fnn_size, const void*, fnn_size, void*, fnn_size, void*,
+                                 void*) noexcept nogil
+        void (*pool_forward)(int, fnn_size, const fnn_window*, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*pool_backward)(int, fnn_size, const fnn_window*, const void*, fnn_size, const void*, fnn_size,
+                              const void*, fnn_size, int, double, const void*, fnn_size, void*,
+                              fnn_size) noexcept nogil
         void (*loss)(int, const fnn_loss*) noexcept nogil
         void (*metric)(int, const fnn_metric*) noexcept nogil
         void (*update)(int, const fnn_update*) noexcept nogil

@@ -4,6 +4,7 @@
 #include "columns.inc.c"
 #include "activations.inc.c"
 #include "gemm.inc.c"
+#include "conv.inc.c"
 #include "losses.inc.c"
 #include "metrics.inc.c"
 #include "optimizers.inc.c"
@@ -33,6 +34,12 @@ static const fnn_kernels FN(table) = {
     .square_sums = FN(square_sums),
     .over_root = FN(over_root),
     .turn = FN(turn),
+    .conv_scratch = FN(conv_scratch),
+    .conv_forward = FN(conv_forward),
+    .conv_input_grad = FN(conv_input_grad),
+    .conv_kernel_grad = FN(conv_kernel_grad),
+    .pool_forward = FN(pool_forward),
+    .pool_backward = FN(pool_backward),
     .loss = FN(loss),
     .metric = FN(metric),
     .update = FN(update),

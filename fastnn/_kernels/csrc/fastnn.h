@@ -185,6 +185,17 @@ typedef struct {
     uint32_t stream;
 } fnn_random;
 
+/* Where a window stands over samples of shape (height, width, channels): output (oy, ox) sees the size_y x size_x pixels
+ * from (oy * stride_y - top, ox * stride_x - left) on; what lies outside of the sample counts as zero in a convolution
+ * and not at all in pooling. */
+typedef struct {
+    fnn_size height, width, channels;
+    fnn_size out_height, out_width;
+    fnn_size size_y, size_x, stride_y, stride_x, top, left;
+} fnn_window;
+
+enum fnn_pooling { FNN_MAX_POOLING, FNN_AVERAGE_POOLING, FNN_N_POOLINGS };
+
 typedef struct {
     const char *isa;
     int itemsize;
@@ -240,6 +251,30 @@ typedef struct {
     void (*over_root)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, const double *row, const double *col);
     /* y[j, i] = x[i, j] */
     void (*turn)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *y, fnn_size ldy);
+
+    /* conv.inc.c. Rows are samples, flat: (height, width, channels) at distances ldx, (out_height, out_width, filters) at
+     * distances ldy. The kernel is (size_y, size_x, channels, filters), a dense kernel of k = size_y * size_x * channels
+     * rows; it and dz are read like those of the dense products. Each call needs conv_scratch elements to itself. */
+    fnn_size (*conv_scratch)(const fnn_window *window);
+    void (*conv_forward)(fnn_size rows, const fnn_window *window, fnn_size filters, const void *x, fnn_size ldx,
+                         const void *kernel, const void *bias, int activation, double alpha, void *z, fnn_size ldz,
+                         void *y, fnn_size ldy, void *scratch);
+    /* dx, times activation'(saved) of the layer below; wt is the kernel, transposed as (k, filters) */
+    void (*conv_input_grad)(fnn_size rows, const fnn_window *window, fnn_size filters, const void *dz, fnn_size lddz,
+                            const void *wt, int activation, double alpha, const void *saved, fnn_size ldsaved,
+                            void *dx, fnn_size lddx, void *scratch);
+    /* Block [i0, i1) x [j0, j1) of the kernel's gradient, at most 32 rows, at g; sums, where not NULL, gets columns
+     * [j0, j1) of the bias's. */
+    void (*conv_kernel_grad)(fnn_size rows, const fnn_window *window, fnn_size filters, fnn_size i0, fnn_size i1,
+                             fnn_size j0, fnn_size j1, const void *x, fnn_size ldx, const void *dz, fnn_size lddz,
+                             void *g, fnn_size ldg, void *sums, void *scratch);
+    void (*pool_forward)(int kind, fnn_size rows, const fnn_window *window, const void *x, fnn_size ldx, void *y,
+                         fnn_size ldy);
+    /* dx, times activation'(saved) of the layer below; x and y are read by FNN_MAX_POOLING alone, whose gradient goes to
+     * the first of equal elements. */
+    void (*pool_backward)(int kind, fnn_size rows, const fnn_window *window, const void *dy, fnn_size lddy,
+                          const void *x, fnn_size ldx, const void *y, fnn_size ldy, int activation, double alpha,
+                          const void *saved, fnn_size ldsaved, void *dx, fnn_size lddx);
 
     /* losses.inc.c, metrics.inc.c, optimizers.inc.c */
     void (*loss)(int kind, const fnn_loss *args);

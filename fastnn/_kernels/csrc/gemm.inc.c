@@ -123,11 +123,11 @@ INLINE fnn_size FN(tile_width)(fnn_size m, fnn_size n)
     return n < width ? n : width;
 }
 
-/* Columns of one tile: c[m, n] = a @ b (+ bias, clipped at zero if relu). The row blocks are of nearly equal
+/* Columns of one tile: c[m, n] = a @ b (+ c if add, + bias, clipped at zero if relu). The row blocks are of nearly equal
  * height, so that 16 rows are 8 + 8 and not 14 + 2, whose short tile would wait on latency; the blocks of k
  * too, whose ends cost the same whatever their length. */
 INLINE void FN(panel)(const int by_row, fnn_size m, fnn_size n, fnn_size k, const T *a, fnn_size lda,
-                      const T *b, fnn_size step, fnn_size ldb, T *c, fnn_size ldc, const T *bias, int relu)
+                      const T *b, fnn_size step, fnn_size ldb, T *c, fnn_size ldc, int add, const T *bias, int relu)
 {
     FN(tile_fn) *const *tiles = FN(tiles)[by_row][(n > VL) + (n > NR)];
     const fnn_size m_blocks = (m + FNN_MR - 1) / FNN_MR, k_blocks = k ? (k + FN(KC) - 1) / FN(KC) : 1;
@@ -139,15 +139,16 @@ INLINE void FN(panel)(const int by_row, fnn_size m, fnn_size n, fnn_size k, cons
             /* The next block of B, or the next panel's first, comes while the last rows use this one. */
             const T *next = b + (mb < m_blocks - 1 ? l0 * ldb : last ? step : l1 * ldb);
             tiles[i1 - i0 - 1](l1 - l0, a + (by_row ? i0 * lda + l0 : l0 * lda + i0), lda, b + l0 * ldb, next, step,
-                               ldb, c + i0 * ldc, ldc, n, kb == 0, last ? bias : NULL, last && relu);
+                               ldb, c + i0 * ldc, ldc, n, kb == 0 && !add, last ? bias : NULL, last && relu);
         }
     }
 }
 
-/* Columns [j0, j1) of y = activation(x @ B + bias): panels of B are `step` apart, its rows ldb. */
-INLINE void FN(forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x_, fnn_size ldx,
-                        const void *b_, fnn_size step, fnn_size ldb, const void *bias_, int activation, double alpha,
-                        void *z_, fnn_size ldz, void *y_, fnn_size ldy)
+/* Columns [j0, j1) of y = activation(x @ B + bias): panels of B are `step` apart, its rows ldb. x is (rows, n_in) where
+ * by_row, else (n_in, rows). */
+INLINE void FN(forward)(const int by_row, fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x_,
+                        fnn_size ldx, const void *b_, fnn_size step, fnn_size ldb, const void *bias_, int activation,
+                        double alpha, void *z_, fnn_size ldz, void *y_, fnn_size ldy)
 {
     const T *x = x_, *b = b_, *bias = bias_;
     T *z = z_, *y = y_;
@@ -158,8 +159,8 @@ INLINE void FN(forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, 
         const fnn_size m = rows - r0 < FN(MC) ? rows - r0 : FN(MC);
         for (fnn_size j = j0, n; j < j1; j += n) {
             n = FN(tile_width)(m, j1 - j);
-            FN(panel)(1, m, n, n_in, x + r0 * ldx, ldx, b + j / NR * step, step, ldb, out + r0 * ldout + j, ldout,
-                      bias ? bias + j : NULL, relu);
+            FN(panel)(by_row, m, n, n_in, x + (by_row ? r0 * ldx : r0), ldx, b + j / NR * step, step, ldb,
+                      out + r0 * ldout + j, ldout, 0, bias ? bias + j : NULL, relu);
             if (z || (activation != FNN_LINEAR && !relu))
                 FN(activation_forward)(activation, alpha, m, n, out + r0 * ldout + j, ldout, y + r0 * ldy + j, ldy);
         }
@@ -170,14 +171,21 @@ static void FN(dense_forward)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_siz
                               fnn_size ldx, const void *w, fnn_size ldw, const void *bias, int activation,
                               double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy)
 {
-    FN(forward)(rows, n_in, j0, j1, x, ldx, w, NR, ldw, bias, activation, alpha, z, ldz, y, ldy);
+    FN(forward)(1, rows, n_in, j0, j1, x, ldx, w, NR, ldw, bias, activation, alpha, z, ldz, y, ldy);
+}
+
+static void FN(dense_forward_turned)(fnn_size rows, fnn_size n_in, fnn_size j0, fnn_size j1, const void *x,
+                                     fnn_size ldx, const void *w, fnn_size ldw, const void *bias, int activation,
+                                     double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy)
+{
+    FN(forward)(0, rows, n_in, j0, j1, x, ldx, w, NR, ldw, bias, activation, alpha, z, ldz, y, ldy);
 }
 
 static void FN(dense_forward_transposed)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1, const void *x,
                                          fnn_size ldx, const void *wt, const void *bias, int activation,
                                          double alpha, void *z, fnn_size ldz, void *y, fnn_size ldy)
 {
-    FN(forward)(rows, n_out, i0, i1, x, ldx, wt, NR * n_out, NR, bias, activation, alpha, z, ldz, y, ldy);
+    FN(forward)(1, rows, n_out, i0, i1, x, ldx, wt, NR * n_out, NR, bias, activation, alpha, z, ldz, y, ldy);
 }
 
 static void FN(dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn_size i1, const void *dz_,
@@ -191,7 +199,8 @@ static void FN(dense_input_grad)(fnn_size rows, fnn_size n_out, fnn_size i0, fnn
         for (fnn_size i = i0, n; i < i1; i += n) {
             n = FN(tile_width)(m, i1 - i);
             T *out = dx + r0 * lddx + i;
-            FN(panel)(1, m, n, n_out, dz + r0 * lddz, lddz, wt + i * n_out, NR * n_out, NR, out, lddx, NULL, 0);
+            FN(panel)(1, m, n, n_out, dz + r0 * lddz, lddz, wt + i * n_out, NR * n_out, NR, out, lddx, 0,
+                      NULL, 0);
             if (activation != FNN_LINEAR)
                 FN(activation_backward)(activation, alpha, m, n, out, lddx, saved + r0 * ldsaved + i, ldsaved,
                                         out, lddx);
@@ -210,7 +219,8 @@ static void FN(dense_kernel_grad)(fnn_size rows, fnn_size i0, fnn_size i1, fnn_s
         const fnn_size m = i1 - i < BLOCK ? i1 - i : BLOCK;
         for (fnn_size j = j0, n; j < j1; j += n) {
             n = FN(tile_width)(m, j1 - j);
-            FN(panel)(0, m, n, rows, x + i, ldx, dz + j, NR, lddz, g + (i - i0) * ldg + (j - j0), ldg, NULL, 0);
+            FN(panel)(0, m, n, rows, x + i, ldx, dz + j, NR, lddz, g + (i - i0) * ldg + (j - j0), ldg, 0,
+                      NULL, 0);
         }
     }
 }
