@@ -110,8 +110,8 @@ def check_indices(rows: Array, name: str, layer: str, columns: Array, limit: int
         values = rows[:, column]
         row = first_bad_index(values, limit)
         if row >= 0:
-            raise ValueError(f"{name} contains {values[row]} in row {row}, column {column}; layer {layer!r} takes integers "
-                             f"from 0 to {limit - 1} there")
+            raise ValueError(f"{name} contains {values[row]} in row {row}, column {column}; layer {layer!r} takes "
+                             f"integers from 0 to {limit - 1} there")
 
 
 def _column(array: Array, name: str, n: int) -> Array:

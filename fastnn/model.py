@@ -19,7 +19,14 @@ from fastnn._kernels.door import Exclusive
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
 from fastnn.inputs import (
-    as_features, as_labels, as_targets, check_indices, check_seed, check_shape, check_size, combined_weights,
+    as_features,
+    as_labels,
+    as_targets,
+    check_indices,
+    check_seed,
+    check_shape,
+    check_size,
+    combined_weights,
 )
 from fastnn.kernels import mask_weights
 from fastnn.layers.base import Layer, checked_weight, unique_name
@@ -89,7 +96,7 @@ class Sequential(Trainer):
         self.name = name or "sequential"
         self._layers: list[Layer] = []
         self._family: list[Layer] = []          # the layers and all those inside them
-        self._indices: list[tuple[Layer, Array]] = []
+        self._indices: list[tuple[str, Array, int]] = []
         self._input_shape: tuple[int, ...] | None = None
         self.built = False
         self.metadata: dict[str, Any] = {}
@@ -233,9 +240,9 @@ class Sequential(Trainer):
             yield from layer.walk(shape)
             shape = tuple(layer.compute_output_shape(shape))
 
-    def _index_columns(self, shape: tuple[int, ...]) -> list[tuple[Layer, Array]]:
-        """The layers that look up columns of the model's input, which have to be integers then, and the columns."""
-        found: list[tuple[Layer, Array]] = []
+    def _index_columns(self, shape: tuple[int, ...]) -> list[tuple[str, Array, int]]:
+        """The paths of layers that look up columns of the model's input, the columns, and the rows there are."""
+        found: list[tuple[str, Array, int]] = []
         columns: Array | None = np.arange(math.prod(shape))
         for layer in self._layers:
             columns = layer.trace(shape, columns, found)
@@ -243,8 +250,8 @@ class Sequential(Trainer):
         return found
 
     def _check_indices(self, rows: Array, name: str, shape: tuple[int, ...]) -> None:
-        for layer, columns in self._indices if self.built else self._index_columns(shape):
-            check_indices(rows, name, layer.path, columns, layer.input_dim)
+        for path, columns, limit in self._indices if self.built else self._index_columns(shape):
+            check_indices(rows, name, path, columns, limit)
 
     @property
     def output_shape(self) -> tuple[int, ...]:

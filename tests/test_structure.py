@@ -1,14 +1,20 @@
 """Containers and embeddings: shapes, names, gradients, files, and what the engine makes of branches."""
 
-import copy
-import pickle
 
 import numpy as np
 import pytest
 
 import fastnn as fnn
 from fastnn.layers import (
-    Activation, Columns, Concatenate, Dense, Dropout, Embedding, Flatten, PythonLayer, Rescaling, Residual,
+    Activation,
+    Columns,
+    Concatenate,
+    Dense,
+    Embedding,
+    Flatten,
+    PythonLayer,
+    Rescaling,
+    Residual,
 )
 
 THREADS = (1, 2, 3, 4, 8)

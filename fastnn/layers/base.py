@@ -114,10 +114,10 @@ class Layer:
         yield self, tuple(input_shape)
 
     def trace(self, input_shape: tuple[int, ...], columns: Array | None,
-              found: list[tuple[Layer, Array]]) -> Array | None:
+              found: list[tuple[str, Array, int]]) -> Array | None:
         """Follow columns of the model's input: `columns` (n_inputs,) are those that the layer's inputs are copies
         of, the result (n_outputs,) those of its outputs; None where they are computed. A layer that takes
-        integers only adds itself and its columns to `found`."""
+        integers in [0, n) only adds its path, its columns and n to `found`."""
         return None
 
     @property
@@ -195,7 +195,8 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments in a form that JSON can hold."""
-        config = {argument: _described(getattr(self, argument)) for argument in inspect.signature(type(self)).parameters}
+        arguments = inspect.signature(type(self)).parameters
+        config = {argument: _described(getattr(self, argument)) for argument in arguments}
         if "trainable" in config:
             config["trainable"] = self._trainable
         return config | ({"name": self.name or None} if "name" in config else {})

@@ -63,8 +63,8 @@ class Concatenate(Container):
     def combined_shape(self, input_shape: tuple[int, ...], shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         if len({shape[:-1] for shape in shapes}) > 1:
             raise ValueError(f"the branches of {self.name or 'Concatenate'!r} have outputs of shapes "
-                             f"{', '.join(map(str, shapes))}; they are joined along the last axis, so all others must be "
-                             "equal. Flatten() makes one axis of all")
+                             f"{', '.join(map(str, shapes))}; they are joined along the last axis, so all others "
+                             "must be equal. Flatten() makes one axis of all")
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
     def combine(self, program: Program, buffers: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> int:

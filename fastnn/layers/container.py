@@ -16,6 +16,7 @@ __all__ = ["Container"]
 Array = NDArray[Any]
 Shape = tuple[int, ...]
 Chain = tuple[Layer, ...]
+Found = list[tuple[str, Array, int]]
 
 
 class Container(Layer):
@@ -43,8 +44,8 @@ class Container(Layer):
             if not isinstance(layer, Layer):
                 raise TypeError(f"{type(self).__name__} takes layers; received {layer!r}")
             if layer._owner is not None:
-                raise ValueError(f"layer {layer.path!r} belongs to a model or another layer already; make a new one for "
-                                 "this place")
+                raise ValueError(f"layer {layer.path!r} belongs to a model or another layer already; make a new one "
+                                 "for this place")
         times = Counter(id(layer) for layer in self.sublayers)
         if times and max(times.values()) > 1:
             raise ValueError(f"a layer stands twice in {type(self).__name__}; make a new one for each place")
@@ -99,7 +100,7 @@ class Container(Layer):
             buffers.append(buffer)
         return self.combine(program, buffers, [_end(chain, self.input_shape) for chain in self._chains])
 
-    def traced(self, input_shape: Shape, columns: Array | None, found: list[tuple[Layer, Array]]) -> list[Array | None]:
+    def traced(self, input_shape: Shape, columns: Array | None, found: Found) -> list[Array | None]:
         """What `trace` finds for each chain."""
         ends = []
         for chain in self._chains:
@@ -110,7 +111,7 @@ class Container(Layer):
             ends.append(end)
         return ends
 
-    def trace(self, input_shape: Shape, columns: Array | None, found: list[tuple[Layer, Array]]) -> Array | None:
+    def trace(self, input_shape: Shape, columns: Array | None, found: Found) -> Array | None:
         self.traced(input_shape, columns, found)
         return None
 

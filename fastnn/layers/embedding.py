@@ -21,8 +21,8 @@ class Embedding(Layer):
     """Replaces each integer by a row of a table that is learned: ``y[..., i, :] = embeddings[x[..., i]]``.
 
     For categories: samples of shape (n_columns,) become (n_columns, output_dim), all columns from one table;
-    :class:`Flatten` behind it costs nothing. Every row of the table takes every step of the optimizer, with a gradient of
-    zero where the batch has not named it, as in Keras.
+    :class:`Flatten` behind it costs nothing. Every row of the table takes every step of the optimizer, with a gradient
+    of zero where the batch has not named it, as in Keras.
 
     Parameters
     ----------
@@ -80,11 +80,11 @@ class Embedding(Layer):
 
     def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> None:
         if columns is not None:
-            found.append((self, columns))
+            found.append((self.path, columns, self.input_dim))
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         if self.input_dim > MOST[program.dtype]:
-            raise ValueError(f"input_dim must be at most {MOST[program.dtype]} in {program.dtype}, where larger integers "
-                             f"are not exact; received {self.input_dim}")
-        return program.embedding(source, self.input_dim, self.output_dim, self._tensor(program, "embeddings"), self.trainable,
-                                 self.path)
+            raise ValueError(f"input_dim must be at most {MOST[program.dtype]} in {program.dtype}, where larger "
+                             f"integers are not exact; received {self.input_dim}")
+        return program.embedding(source, self.input_dim, self.output_dim, self._tensor(program, "embeddings"),
+                                 self.trainable, self.path)
