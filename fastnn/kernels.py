@@ -97,6 +97,7 @@ __all__ = [
     "rms_normalization_forward",
     "rmsprop_step",
     "schedule_free_adamw_step",
+    "scatter_rows",
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
@@ -1978,6 +1979,20 @@ def lion_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, be
     _step("lion", param, grad, {"m": m}, _betas(beta_1, beta_2), learning_rate, weight_decay, n_threads)
 
 
+# --------------------------------------------------------------------------------------------------- rows
+
+
+def _row_index(name: str, index: Any, n: int) -> Array:
+    """int64 (rows,), contiguous, in [0, n)"""
+    index = np.asarray(index)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers; received dtype {index.dtype}")
+    _check_shape(name, index, ("rows",))
+    if index.size and not (index.min() >= 0 and index.max() < n):
+        raise ValueError(f"{name} must be in [0, {n}); received [{index.min()}, {index.max()}]")
+    return np.ascontiguousarray(index, dtype=np.int64)
+
+
 def radam_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,
                beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
                weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
@@ -2358,9 +2373,6 @@ def mask_weights(param: Any, mask: Any, *, n_threads: int | None = None) -> None
         calls.mask(param.reshape(-1), keep.reshape(-1).view(np.uint8), _threads(n_threads, param.size))
 
 
-# --------------------------------------------------------------------------------------------------- rows
-
-
 def gather_rows(x: Any, index: Any, out: Array | None = None, dtype: Any = None,
                 n_threads: int | None = None) -> Array:  # fmt: skip
     """Rows of a matrix, converted to floating point on the way: ``x[index]``.
@@ -2400,13 +2412,7 @@ def gather_rows(x: Any, index: Any, out: Array | None = None, dtype: Any = None,
     if source is None:
         raise TypeError(f"x must be bool, integer, float16, float32 or float64; received dtype {x.dtype}")
     _check_shape("x", x, ("rows", "columns"))
-    index = np.asarray(index)
-    if index.dtype.kind not in "iu":
-        raise TypeError(f"index must be integers; received dtype {index.dtype}")
-    _check_shape("index", index, ("rows",))
-    if index.size and not (index.min() >= 0 and index.max() < len(x)):
-        raise ValueError(f"index must be in [0, {len(x)}); received [{index.min()}, {index.max()}]")
-    index = np.ascontiguousarray(index, dtype=np.int64)
+    index = _row_index("index", index, len(x))
     if dtype is None:
         dtype = out.dtype if isinstance(out, np.ndarray) else x.dtype if x.dtype.char in "fd" else np.float32
     like = _floats("dtype", np.empty(0, dtype))
@@ -2416,6 +2422,52 @@ def gather_rows(x: Any, index: Any, out: Array | None = None, dtype: Any = None,
         address, (row_stride, col_stride) = x.__array_interface__["data"][0], x.strides
         calls.gather(source, address, row_stride, col_stride, index, out,
                      _threads(n_threads, ELEMENT_WORK * out.size))  # fmt: skip
+    return out
+
+
+def scatter_rows(dy: Any, index: Any, n: int, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Gradient of the matrix whose rows :func:`gather_rows` took: ``out[index[r]] += dy[r]``, from zeros.
+
+    It is that of an embedding's table too. Rows are added up in their order, whatever the number of threads.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64, shape (rows, columns)
+    index : array_like of integers, shape (rows,)
+        In [0, n); a row may come up any number of times.
+    n : int
+        Rows of the result, at least 1.
+    out : ndarray, shape (n, columns), dtype of `dy`, optional
+        Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray, shape (n, columns)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists; if an index is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import scatter_rows
+    >>> scatter_rows(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), [2, 0, 2], 3)
+    array([[3., 4.],
+           [0., 0.],
+           [6., 8.]])
+    """
+    dy = _matrix("dy", dy)
+    n = _integer("n", n, 1, 2**31)
+    index = _row_index("index", index, n)
+    if len(index) != len(dy):
+        raise ValueError(f"dy has {len(dy)} rows, but index has {len(index)} numbers")
+    out = _output("out", out, dy, (n, dy.shape[1]), (dy, index))
+    if out.size:
+        calls.scatter(dy, index.astype(np.int32), out, _threads(n_threads, ELEMENT_WORK * (dy.size + out.size)))
     return out
 
 

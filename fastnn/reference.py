@@ -71,6 +71,7 @@ __all__ = [
     "rms_normalization_forward",
     "rmsprop_step",
     "schedule_free_adamw_step",
+    "scatter_rows",
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
@@ -973,6 +974,20 @@ def philox(counter: tuple[Any, Any, Any, Any], seed: int) -> list[Array]:
                           (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(key1), p0 & low)
         key0, key1 = (key0 + 0x9E3779B9) & 0xFFFFFFFF, (key1 + 0xBB67AE85) & 0xFFFFFFFF
     return [c0, c1, c2, c3]
+
+
+def scatter_rows(dy: Array, index: Array, n: int, out: Array | None = None, n_threads: int | None = None) -> Array:
+    """Row ``index[r]`` of the n rows gets ``dy[r]`` added; in the order of r.
+
+    >>> scatter_rows(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([2, 0, 2]), 3)
+    array([[3., 4.],
+           [0., 0.],
+           [6., 8.]])
+    """
+    out = np.empty((n, dy.shape[1]), dy.dtype) if out is None else out
+    out[...] = 0
+    np.add.at(out, index, dy)
+    return out
 
 
 def affine(x: Array, scale: float, offset: float = 0.0, out: Array | None = None,

@@ -130,6 +130,11 @@ def gather(shape, dtype, rng, source):
     return (x, rng.integers(0, n_in + 1, rows)), {"dtype": dtype}
 
 
+def scatter(shape, dtype, rng):
+    rows, n_in, cols = shape
+    return (normal(rng, (rows, cols), dtype), rng.integers(0, n_in + 1, rows), n_in + 1), {}
+
+
 def class_loss(shape, dtype, rng, sparse, probabilities=False):
     rows, _, cols = shape
     pred = normal(rng, (rows, max(cols, 1)), dtype, 3)
@@ -279,6 +284,7 @@ KERNELS = [
     *(Kernel(f"gather_rows-{source}", "gather_rows", partial(gather, source=source), "exact", rows=(1,))
       for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
                      "float16", "float32", "float64")),
+    Kernel("scatter_rows", "scatter_rows", scatter, "exact"),
     Kernel("affine", "affine", elementwise, "exact", rows=(0,), arguments={"scale": 1 / 3, "offset": -0.7}),
     *(Kernel(f"{name}-{rate}", name, elementwise, "exact",
              arguments={"rate": rate, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1})

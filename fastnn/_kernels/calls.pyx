@@ -701,3 +701,17 @@ def prelu_backward(dy, x, alpha, dx, dalpha, int n_threads):
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         prelu_backward_part(dy_, x_, alpha_, dx_, dalpha_, part, parts)
+
+
+cdef void scatter_part(Matrix dy, const int32_t* index, Matrix out, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(out.rows, 1, part, parts), hi = cut(out.rows, 1, part + 1, parts)
+    table(dy).embed_grad(dy.rows, 1, dy.cols, index, lo, hi, 0, dy.cols, dy.data, dy.ld, at(out, lo, 0), out.ld)
+
+
+def scatter(dy, index, out, int n_threads):
+    """Rows of out = sums of the rows of dy that `index` (int32) sends there."""
+    cdef Matrix dy_ = matrix(dy), out_ = matrix(out, True)
+    cdef const int32_t* index_ = <const int32_t*>matrix(index).data
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        scatter_part(dy_, index_, out_, part, parts)
