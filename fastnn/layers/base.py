@@ -88,7 +88,9 @@ class Layer:
 
     @property
     def path(self) -> str:
-        return f"{self._owner.path}.{self.name}" if isinstance(self._owner, Layer) else self.name
+        if not isinstance(self._owner, Layer):
+            return self.name
+        return f"{self._owner.path or self._owner.default_name()}.{self.name}"
 
     @property
     def depth(self) -> int:
