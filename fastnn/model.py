@@ -204,7 +204,10 @@ class Sequential(Trainer):
         offset = 0
         plan = []
         step = ALIGNMENT // np.dtype(self.dtype).itemsize
+        before: dict[str, tuple[Layer, tuple[int, ...]]] = {}
         for leaf, leaf_shape in self._walk(self.input_shape):
+            leaf.join(leaf_shape, before)
+            before[leaf.path] = leaf, leaf_shape
             for name, spec in leaf.parameters(leaf_shape).items():
                 plan.append((leaf, name, spec.shape, spec.initializer, offset))
                 offset += -(-math.prod(spec.shape) // step) * step

@@ -12,6 +12,8 @@ cdef enum:
     UNIT_ROWS = 32
     UNIT_COLS = 512
     LEAST_UNIT_COLS = 64
+    # Elements of a unit's gradients: of its part of the kernel and of the bias. A whole number of cache lines.
+    UNIT_SIZE = (UNIT_ROWS + 1) * UNIT_COLS
 
 
 cdef struct Share:
@@ -128,13 +130,22 @@ cdef class DenseOp(Op):
     cdef double alpha
     cdef int kernel, bias                           # tensors; bias -1: none
     cdef Py_ssize_t kernel_offset, bias_offset      # theirs
-    cdef Py_ssize_t wt_offset                       # elements into run.transposed, or -1: no dx is wanted
+    cdef Py_ssize_t wt_offset                       # elements into run.transposed, or -1: nothing reads it
+    cdef bint bias_trains                           # of a tied op
+    cdef readonly bint flip                         # the layer's kernel is W.T
+    cdef readonly DenseOp owner                     # the op whose units train W, or None: this one's
+    cdef readonly list users                        # other ops with the same W
+    cdef void** user_array                          # [n_users]
+    cdef int n_users
+    cdef object user_storage
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
     cdef double below_alpha
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
     cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
+    cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
+                          char* grad, Py_ssize_t ldgrad) noexcept nogil
 
 
 cdef class ActivationOp(Op):

@@ -37,6 +37,10 @@ class DenseOp(Op):
         bias_offset: int,
         trainable: bool,
     ) -> None: ...
+    flip: bool
+    owner: DenseOp | None
+    users: list[DenseOp]
+    def tie(self, owner: DenseOp, flip: bool) -> None: ...
     def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base

@@ -52,7 +52,11 @@ cdef class Op:
 
 
 cdef class DenseOp(Op):
-    """y = activation(x @ W + b), W (n_in, n_out) and b the tensors `kernel` and `bias`, at these offsets."""
+    """y = activation(x @ W + b), W and b the tensors `kernel` and `bias`, at these offsets.
+
+    An op may be tied to another one, the owner of the same W, as it is or flipped: y = activation(x @ W.T + b) then.
+    The owner's units add up the gradients of all users of W; those of a tied op train its bias alone.
+    """
 
     def __init__(self, int source, int target, Py_ssize_t n_in, Py_ssize_t n_out, int activation, double alpha,
                  int kernel, Py_ssize_t kernel_offset, int bias, Py_ssize_t bias_offset, bint trainable):
@@ -61,8 +65,22 @@ cdef class DenseOp(Op):
         self.kernel, self.bias = kernel, bias
         self.kernel_offset, self.bias_offset = kernel_offset, bias_offset
         self.saved = target
+        self.users = []
         self.below_activation = FNN_LINEAR
         self.has_local_gradient = activation != FNN_LINEAR
+
+    def tie(self, DenseOp owner, bint flip):
+        """Use the W of `owner`, which takes the users in their order."""
+        self.owner, self.flip = owner, flip
+        self.bias_trains = self.trainable and self.bias >= 0
+        self.trainable = self.bias_trains or owner.trainable
+        owner.users.append(self)
+        owner.n_users = len(owner.users)
+        owner.user_storage = np.array([id(user) for user in owner.users], dtype=np.uintp)
+        owner.user_array = <void**><size_t>owner.user_storage.ctypes.data
+
+    cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
+        return 2 * UNIT_SIZE * itemsize if self.n_users else 0
 
     def join_below(self, DenseOp below):
         """Take over the multiplication by the derivative of `below`'s activation; dx is still in a register
@@ -76,6 +94,16 @@ cdef class DenseOp(Op):
         cdef Py_ssize_t j0, j1, row = share.row0
         cdef bint keep_z = self.saved != self.target
         lane_panels(share, self.n_out, k.nr, &j0, &j1)
+        if self.flip:
+            k.dense_forward_transposed(
+                share.row1 - row, self.n_in, j0, j1,
+                at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
+                run.transposed + self.wt_offset * size,
+                run.param + self.bias_offset * size if self.bias >= 0 else NULL,
+                self.activation, self.alpha,
+                at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],
+                at(run.y[self.target], row, run.ld[self.target], 0, size), run.ld[self.target])
+            return
         k.dense_forward(
             share.row1 - row, self.n_in, j0, j1,
             at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
@@ -99,7 +127,22 @@ cdef class DenseOp(Op):
         cdef int size = k.itemsize
         cdef Py_ssize_t i0, i1, row = share.row0
         cdef bint joined = self.below_activation != FNN_LINEAR
+        cdef char* dx
         lane_panels(share, self.n_in, k.nr, &i0, &i1)
+        if self.flip:
+            dx = at(run.dy[self.source], row, run.ld[self.source], 0, size)
+            k.dense_forward(
+                share.row1 - row, self.n_out, i0, i1,
+                at(run.dy[self.target], row, run.ld[self.target], 0, size), run.ld[self.target],
+                run.param + self.kernel_offset * size, self.n_in, NULL, FNN_LINEAR, 0.0, NULL, 0,
+                dx, run.ld[self.source])
+            if joined:
+                k.activation_backward(
+                    self.below_activation, self.below_alpha, share.row1 - row, i1 - i0,
+                    dx + i0 * size, run.ld[self.source],
+                    at(run.y[self.below_saved], row, run.ld[self.below_saved], i0, size), run.ld[self.below_saved],
+                    dx + i0 * size, run.ld[self.source])
+            return
         k.dense_input_grad(
             share.row1 - row, self.n_out, i0, i1,
             at(run.dy[self.target], row, run.ld[self.target], 0, size), run.ld[self.target],
@@ -110,24 +153,26 @@ cdef class DenseOp(Op):
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
         cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
+        if self.owner is not None:
+            return col_blocks if self.bias_trains else 0
         return (self.n_in + UNIT_ROWS - 1) // UNIT_ROWS * col_blocks
 
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil:
-        """Rows [i0, i1) and columns [j0, j1) of the kernel that the unit covers."""
+        """Rows [i0, i1) and columns [j0, j1) of the kernel that the unit covers; no rows of another op's kernel."""
         cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
         i0[0] = unit // col_blocks * UNIT_ROWS
         j0[0] = unit % col_blocks * unit_cols
-        i1[0] = min(self.n_in, i0[0] + UNIT_ROWS)
+        i1[0] = min(self.n_in, i0[0] + UNIT_ROWS) if self.owner is None else 0
         j1[0] = min(self.n_out, j0[0] + unit_cols)
 
     cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
         cdef Py_ssize_t i0, i1, j0, j1
         self.block(unit_cols, unit, &i0, &i1, &j0, &j1)
-        return (i1 - i0) * (j1 - j0)
+        return max(1, i1 - i0) * (j1 - j0) * (1 + self.n_users)
 
     cdef void transpose(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t n = self.n_units(run.unit_cols) if self.wt_offset >= 0 else 0, unit
+        cdef Py_ssize_t n = self.n_units(run.unit_cols) if self.wt_offset >= 0 and self.owner is None else 0, unit
         for unit in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
             self.transpose_unit(run, unit)
 
@@ -153,17 +198,33 @@ cdef class DenseOp(Op):
             bias_grad = run.grad + (self.bias_offset + j0) * size
         cdef bint with_bias = self.bias >= 0 and i0 == 0
         cdef char* dz = at(run.dy[self.target], 0, 0, j0, size)
+        cdef char* other = scratch + UNIT_SIZE * size
+        cdef int u
         if mode != UPDATE:
-            k.dense_kernel_grad(rows, i0, i1, j0, j1, run.y[self.source], run.ld[self.source],
-                                run.dy[self.target], run.ld[self.target], grad, ldgrad)
+            if i1 > i0:
+                self.kernel_grad(run, rows, i0, i1, j0, j1, grad, ldgrad)
+            for u in range(self.n_users):
+                (<DenseOp>self.user_array[u]).kernel_grad(run, rows, i0, i1, j0, j1, other, j1 - j0)
+                k.add(i1 - i0, j1 - j0, grad, ldgrad, other, j1 - j0, grad, ldgrad)
             if with_bias:
                 k.column_sum(rows, j1 - j0, dz, run.ld[self.target], bias_grad)
         if mode != GRADIENT:
-            step_block(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
+            if i1 > i0:
+                step_block(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
             if with_bias:
                 step_block(run, self.bias, 0, 1, j0, j1 - j0, bias_grad, j1 - j0)
-            if self.wt_offset >= 0 and not run.last_step:
+            if self.wt_offset >= 0 and self.owner is None and not run.last_step:
                 self.transpose_unit(run, unit)
+
+    cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
+                          char* grad, Py_ssize_t ldgrad) noexcept nogil:
+        """What this op adds to a block of the gradient of W: x.T @ dz or, for a flipped one, (x.T @ dz).T = dz.T @ x."""
+        cdef char* x = run.y[self.source]
+        cdef char* dz = run.dy[self.target]
+        if self.flip:
+            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, dz, run.ld[self.target], x, run.ld[self.source], grad, ldgrad)
+        else:
+            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, x, run.ld[self.source], dz, run.ld[self.target], grad, ldgrad)
 
 
 cdef class ActivationOp(Op):

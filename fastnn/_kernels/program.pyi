@@ -44,6 +44,7 @@ class Program:
         kernel: int,
         bias: int,
         trainable: bool,
+        flip: bool = False,
     ) -> int: ...
     def activation(self, source: int, activation: int, alpha: float) -> int: ...
     def dropout(

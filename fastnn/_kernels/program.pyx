@@ -121,6 +121,8 @@ cdef class Program:
     cdef readonly bint trains           # any op is trainable
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
+    cdef dict kernel_owners             # tensor: the first DenseOp that has it as its kernel
+    cdef bint flips                     # a forward product reads a transposed kernel
     cdef dict views                     # buffer: (buffer, column) that its outputs lie at, and its gradients
     cdef dict gradient_views            # but these gradients lie elsewhere, None: in a memory of their own
     cdef double table_work              # multiply-adds that the updates of tables are worth, a step
@@ -138,7 +140,7 @@ cdef class Program:
         self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
         self.forward_tuners, self.tensor_places, self.tensor_rows, self.multipliers = {}, {}, [], []
-        self.views, self.gradient_views = {}, {}
+        self.views, self.gradient_views, self.kernel_owners = {}, {}, {}
 
     def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0):
         """Number of the parameter array of this shape at `offset` of the flat block; what is registered again is the
@@ -161,10 +163,16 @@ cdef class Program:
         self.producers.append(op)
         return op.target
 
-    def dense(self, int source, Py_ssize_t n_out, int activation, double alpha, int kernel, int bias, bint trainable):
-        """kernel and bias are tensors; bias -1: none."""
-        return self._add(DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha,
-                                 kernel, self._offset(kernel), bias, self._offset(bias), trainable))
+    def dense(self, int source, Py_ssize_t n_out, int activation, double alpha, int kernel, int bias, bint trainable,
+              bint flip=False):
+        """kernel and bias are tensors; bias -1: none. The first op with a kernel owns it, the others are tied to it;
+        `flip`: with the kernel transposed."""
+        cdef DenseOp op = DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha, kernel,
+                                  self._offset(kernel), bias, self._offset(bias), trainable)
+        owner = self.kernel_owners.setdefault(kernel, op)
+        if owner is not op:
+            op.tie(owner, flip)
+        return self._add(op)
 
     def activation(self, int source, int activation, double alpha):
         return self._add(ActivationOp(source, len(self.widths), self.widths[source], activation, alpha))
@@ -264,10 +272,14 @@ cdef class Program:
                 continue
             dense = op
             self.work += <double>dense.n_in * dense.n_out
-            dense.wt_offset = -1
-            if dense.wants_dx:
-                dense.wt_offset = self.transposed_size
-                self.transposed_size += self.k.transposed_size(dense.n_in, dense.n_out)
+            if dense.owner is None:
+                dense.wt_offset = -1
+                if any([user.flip or (training and needs[user.source]) for user in (dense, *dense.users)]):
+                    dense.wt_offset = self.transposed_size
+                    self.transposed_size += self.k.transposed_size(dense.n_in, dense.n_out)
+            else:
+                dense.wt_offset = dense.owner.wt_offset
+                self.flips = self.flips or dense.flip
             if training and FNN_LAST_FROM_OUTPUT < dense.activation <= FNN_LAST_ELEMENTWISE and needs[dense.target]:
                 dense.saved = len(self.widths)
                 self.widths.append(dense.n_out)
@@ -962,6 +974,8 @@ cdef class Runner:
         cdef Py_ssize_t b, start
         cdef int stop
         set_share(&share, loop, self.teams, self.spins)
+        if self.program.flips:
+            self.transpose(&share)
         for b in range(loop.n_batches):
             start = b * loop.batch
             self.rows(&share, start, min(loop.batch, loop.n - start), False)
@@ -982,6 +996,8 @@ cdef class Runner:
         cdef int stop, last = (<Op>self.program.last).target, size = run.k.itemsize
         cdef int source = FNN_SRC_F32 if size == 4 else FNN_SRC_F64
         set_share(&share, loop, self.teams, self.spins)
+        if self.program.flips:
+            self.transpose(&share)
         # Threads that never meet may leave whenever they see the stop; the others agree on it.
         cdef bint together = self.program.has_python or share.n_lanes > 1
         for b in range(loop.n_batches):
@@ -1145,6 +1161,8 @@ cdef class Runner:
         cdef double begin = 0.0 if team is alone.best else fnn_clock()
         run.training = run.backward = 0
         self.set_team(team)
+        if self.program.flips:
+            self.work.reserve_transposed()
         try:
             self.region(kind)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -114,6 +114,10 @@ class Layer:
     def walk(self, input_shape: tuple[int, ...]) -> Iterator[tuple[Layer, tuple[int, ...]]]:
         """The layers that are no containers, in the order of ``get_weights``, each with the shape of its input."""
         yield self, tuple(input_shape)
+
+    def join(self, input_shape: tuple[int, ...], before: Mapping[str, tuple[Layer, tuple[int, ...]]]) -> None:
+        """Look up other layers: `before` has those that stand before this one in the model, with the shapes of their
+        inputs, by path."""
 
     def trace(self, input_shape: tuple[int, ...], columns: Array | None,
               found: list[tuple[str, Array, int]]) -> Array | None:
