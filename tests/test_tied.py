@@ -220,7 +220,7 @@ def test_owner_inside_a_container_is_found_by_its_path():
 
 
 @pytest.mark.parametrize(("stack", "message"), [
-    (lambda: [Dense(3, tied_to=Dense(3))], "layer 'dense' is tied to '', which is no Dense layer that stands before it"),
+    (lambda: [Dense(3, tied_to=Dense(3))], "is tied to '', which is no Dense layer that stands before it"),
     (lambda: [Dense(3), Dense(4, tied_to="encoder")], r"tied to 'encoder', which is no .*; there stand 'dense'"),
     (lambda: [Dense(4, tied_to="later"), Dense(4, name="later")], "there stand no layers"),
     (lambda: [Activation("relu"), Dense(4, tied_to="activation")], "tied to 'activation', which is no Dense layer"),
