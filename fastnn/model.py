@@ -295,17 +295,7 @@ class Sequential(Trainer):
         self._grad: Array | None = None
 
     def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program:
-        program = engine.Program(self.dtype, math.prod(self.input_shape or ()))
-        last = self.layers[-1]
-        kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
-        buffer = 0
-        for layer in self.layers:
-            buffer = layer.lower(program, buffer, training, absorbs and layer is last)
-        if not program.ops or program.ops[-1].target != buffer:
-            buffer = program.affine(buffer, 1.0, 0.0)
-        program.finish(training, None if loss is None else loss if kernel is None
-                       else (kernel, float(loss.param), not absorbs), inputs)
-        return program
+        return lowered(self._layers, self.dtype, training, loss, inputs)
 
     def _predicting(self) -> engine.Pool:
         if self._inference is None:
@@ -592,6 +582,23 @@ class Sequential(Trainer):
             new.memory[...] = optimizer[1]
             for slot, old in zip(new.slots, optimizer[2], strict=True):
                 slot[...] = old
+
+
+def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Loss | None = None,
+            inputs: bool = False) -> engine.Program:
+    """The program of built layers that follow one another, and of a loss behind the last of them. `inputs`: whether
+    the gradient with respect to what goes in is wanted too."""
+    program = engine.Program(dtype, layers[0].n_inputs)
+    last = layers[-1]
+    kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
+    buffer = 0
+    for layer in layers:
+        buffer = layer.lower(program, buffer, training, absorbs and layer is last)
+    if not program.ops or program.ops[-1].target != buffer:
+        buffer = program.affine(buffer, 1.0, 0.0)
+    program.finish(training, None if loss is None else loss if kernel is None
+                   else (kernel, float(loss.param), not absorbs), inputs)
+    return program
 
 
 def _bytes(count: float) -> str:

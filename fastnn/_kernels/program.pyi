@@ -88,6 +88,7 @@ class Workspace:
 class Data:
     n: int
     n_classes: int
+    keep: tuple[_Array, _Array | None, _Array | None, _Array | None]
     def __init__(
         self,
         x: _Array,

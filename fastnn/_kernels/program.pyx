@@ -417,7 +417,7 @@ cdef class Data:
     """
 
     cdef readonly Py_ssize_t n, n_classes
-    cdef object keep
+    cdef readonly object keep           # (x, labels, targets, weight)
     cdef Array x, targets               # data is NULL without targets
     cdef const int32_t* labels
     cdef const double* weight

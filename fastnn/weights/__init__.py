@@ -1,5 +1,12 @@
 """Everything one does with weights besides training them: carry them over, load, prune, understand them."""
 
+from fastnn.weights.gradients import GradientReport, LayerGradients, diagnose_gradients
+from fastnn.weights.importance import (
+    connection_weights,
+    gradient_x_input,
+    importance,
+    permutation_importance,
+)
 from fastnn.weights.loading import load_keras, load_pytorch
 from fastnn.weights.monitor import WeightMonitor
 from fastnn.weights.prune import (
@@ -22,6 +29,8 @@ from fastnn.weights.statistics import (
 from fastnn.weights.transfer import TransferReport, transfer
 
 __all__ = [
+    "GradientReport",
+    "LayerGradients",
     "LayerStatistics",
     "PruningSchedule",
     "SparsityReport",
@@ -29,9 +38,14 @@ __all__ = [
     "TransferReport",
     "WeightMonitor",
     "WeightStatistics",
+    "connection_weights",
+    "diagnose_gradients",
+    "gradient_x_input",
+    "importance",
     "layer_outputs",
     "load_keras",
     "load_pytorch",
+    "permutation_importance",
     "prune",
     "remove_pruning",
     "set_masks",

@@ -163,13 +163,13 @@ def describe(name: str, weight: Array, spectral: bool = True) -> WeightStatistic
     for block in blocks:
         wide = block.astype(np.float64)
         total += float(wide.sum())
-        square += float(wide @ wide)
+        square += float(np.vdot(wide, wide))
     mean, least = total / weight.size, NEAR_ZERO * math.sqrt(square / weight.size)
     for block in blocks:
         wide = block.astype(np.float64)
         near_zero += int(np.count_nonzero(np.abs(wide) <= least))
         wide -= mean
-        variance += float(wide @ wide)
+        variance += float(np.vdot(wide, wide))
     matrix = weight.reshape(-1, weight.shape[-1]) if weight.ndim > 1 else None
     return WeightStatistics(
         name, weight.shape, mean, math.sqrt(variance / weight.size), float(weight.min()), float(weight.max()),
