@@ -81,6 +81,15 @@ def test_weights_without_counterpart_are_reported_in_both_directions():
         (None, "new.kernel", "the source has no such weight"), (None, "new.bias", "the source has no such weight")]
 
 
+def test_pruned_weights_stay_at_zero():
+    old, new = network(seed=0), network(seed=1)
+    fnn.weights.prune(new, 0.5)
+    masks = new.layers[0].masks["kernel"].copy()
+    transfer(old, new)
+    assert not new.layers[0].kernel[~masks].any()
+    assert np.array_equal(new.layers[0].kernel[masks], old.layers[0].kernel[masks])
+
+
 def test_between_dtypes():
     old, new = network(dtype="float64"), network(seed=1)
     transfer(old, new)

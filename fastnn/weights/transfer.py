@@ -77,7 +77,7 @@ def transfer(source: Sequential | str | os.PathLike[str] | Mapping[str, ArrayLik
     """Copy weights into a model, between layers of the same name, or of names that you pair.
 
     Everything is checked first: on an error `target` is unchanged. The optimizer of `target` keeps its state;
-    compile it again to start afresh.
+    compile it again to start afresh. Weights that pruning holds at zero in `target` stay there.
 
     Parameters
     ----------
@@ -161,6 +161,7 @@ def checked_copy(model: Sequential, given: Mapping[str, Any], own: Mapping[str, 
     with model._exclusively("a transfer of weights", from_callback=True):
         for weight, value in values:
             weight[...] = value
+        model._apply_mask()
     return TransferReport(tuple(carried), tuple(left_out))
 
 
