@@ -558,8 +558,8 @@ class Sequential(Trainer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
-        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces", "_grad",
-                    "_state")
+        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
+                    "_grad", "_state")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.slots

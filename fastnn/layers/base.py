@@ -179,7 +179,7 @@ class Layer:
         return shown
 
     def set_parameter(self, name: str, value: ArrayLike) -> None:
-        """Copy `value` into a parameter; it must have the parameter's shape and be finite. What is pruned stays zero."""
+        """Copy `value` into a parameter; it must have the parameter's shape and be finite. Pruned weights stay zero."""
         if name not in self.weights:
             known = ", ".join(self.weights) or "none yet: the layer is not built"
             raise ValueError(f"layer {self.name!r} has no parameter {name!r}; its parameters: {known}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from fastnn.layers.base import Layer
 from fastnn.model import Sequential
 from fastnn.named import number
 
-__all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks", "sparsity_report"]
+__all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks",
+           "sparsity_report"]
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -125,7 +125,8 @@ def _importance(model: Sequential, kernels: Sequence[_Kernel], data: Any) -> lis
     n = len(arrays[0]) if arrays[0].ndim else 0
     total = [np.zeros(kernel.weight.shape) for kernel in kernels]
     for start in range(0, max(n, 1), TAYLOR_ROWS):
-        gradients = model.gradients(*(a[start:start + TAYLOR_ROWS] for a in arrays))
+        x, y, *weight = (a[start:start + TAYLOR_ROWS] for a in arrays)
+        gradients = model.gradients(x, y, weight[0] if weight else None)
         for score, kernel in zip(total, kernels, strict=True):
             score += np.abs(kernel.weight * gradients[kernel.place].reshape(score.shape))
     return total
@@ -145,12 +146,12 @@ def _weight_masks(model: Sequential, kernels: Sequence[_Kernel], sparsity: float
 
 def _neuron_masks(kernels: Sequence[_Kernel], sparsity: float, scope: str) -> list[Mask]:
     """Whole columns, by the root mean square of their weights; one of a layer stays at least."""
-    scores, masks = [], []
+    scores, masks = [], list[Mask]()
     for kernel in kernels:
         score = np.sqrt(np.square(kernel.weight, dtype=np.float64).mean(axis=0))
         score[score.argmax()] = np.inf
         scores.append(score)
-        masks.append(kernel.mask.any(axis=0))
+        masks.append(np.asarray(kernel.mask.any(axis=0)))
     kept = _share(scores, masks, sparsity, scope)
     return [np.repeat(mask[None], len(kernel.weight), axis=0) & kernel.mask
             for mask, kernel in zip(kept, kernels, strict=True)]
@@ -178,8 +179,8 @@ def _check_method(method: Any) -> tuple[int, int] | None:
         return int(found[1]), int(found[2])
     close = difflib.get_close_matches(str(method), METHODS, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"method must be {', '.join(map(repr, METHODS))}, or a pattern as '2:4' (2 weights of each 4 stay); "
-                     f"received {method!r}.{hint}")
+    raise ValueError(f"method must be {', '.join(map(repr, METHODS))}, or a pattern as '2:4' (2 weights of each 4 "
+                     f"stay); received {method!r}.{hint}")
 
 
 def _check_scope(scope: Any) -> str:
@@ -208,7 +209,7 @@ def _prune(model: Sequential, kernels: Sequence[_Kernel], sparsity: float | None
     else:
         masks = _weight_masks(model, kernels, sparsity or 0.0, method, scope, seed, data)
     for kernel, mask in zip(kernels, masks, strict=True):
-        new = {"kernel": mask.reshape(kernel.layer.weights["kernel"].shape)}
+        new: dict[str, Array] = {"kernel": mask.reshape(kernel.layer.weights["kernel"].shape)}
         if method == "structured" and "bias" in kernel.layer.weights:
             new["bias"] = mask.any(axis=0) & kernel.layer.masks.get("bias", True)
         model._hold(kernel.layer, new)
@@ -541,8 +542,8 @@ class PruningSchedule(Callback):
         return _hidden(self.model, kernels, self.layers is not None) if self.method == "structured" else kernels
 
     def _due(self) -> bool:
-        since = self.step - self.begin_step
-        return 0 <= since and (self.step == self.end_step or (self.step < self.end_step and since % self.frequency == 0))
+        regular = (self.step - self.begin_step) % self.frequency == 0
+        return self.step == self.end_step or (self.begin_step <= self.step < self.end_step and regular)
 
     def _prune(self) -> None:
         if self._due():

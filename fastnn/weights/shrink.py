@@ -20,8 +20,8 @@ Array = NDArray[Any]
 
 # Layers each of whose outputs is computed, when the model predicts, from the one input of the same place. Their weights
 # have one number for each.
-ONE_TO_ONE = {"Activation", "AlphaDropout", "BatchNormalization", "Dropout", "GaussianDropout", "GaussianNoise", "PReLU",
-              "ActivityRegularization"}
+ONE_TO_ONE = {"Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout",
+              "GaussianDropout", "GaussianNoise", "PReLU"}
 
 
 @dataclass
@@ -94,7 +94,7 @@ def _shrink_pair(stages: list[_Stage], first: int, last: int, dtype: str) -> boo
     """Remove the dead neurons of a Dense before the next one; whether there were any."""
     before, behind = stages[first], stages[last]
     incoming, outgoing = before.weights["kernel"], behind.weights["kernel"]
-    unused, constant = ~outgoing.any(axis=1), ~incoming.any(axis=0)
+    unused, constant = np.asarray(~outgoing.any(axis=1)), np.asarray(~incoming.any(axis=0))
     dead = unused | constant
     if dead.all():
         dead[0] = False  # a layer has one neuron at least
@@ -142,8 +142,8 @@ def _check_blocked(stages: list[_Stage], blocked: list[tuple[int, int]]) -> None
         if dead:
             layer, obstacle = stages[first].layer, stages[last].layer
             why = "its own softmax" if first == last else f"{type(obstacle).__name__} {obstacle.name!r} behind it"
-            raise ValueError(f"layer {layer.name!r} has {dead} dead neurons that cannot be removed, since {why} takes all "
-                             "of them together. With strict=False they stay")
+            raise ValueError(f"layer {layer.name!r} has {dead} dead neurons that cannot be removed, since {why} takes "
+                             "all of them together. With strict=False they stay")
 
 
 def shrink(model: Sequential, strict: bool = True) -> Sequential:
@@ -195,7 +195,7 @@ def shrink(model: Sequential, strict: bool = True) -> Sequential:
     pairs, blocked = _pairs(stages)
     if strict:
         _check_blocked(stages, blocked)
-    while any([_shrink_pair(stages, first, last, model.dtype) for first, last in pairs]):
+    while sum(_shrink_pair(stages, first, last, model.dtype) for first, last in pairs):
         pass  # what is removed in one layer may leave neurons of its neighbours dead
     return _finished(model, stages)
 
