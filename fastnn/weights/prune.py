@@ -211,7 +211,7 @@ def _prune(model: Sequential, kernels: Sequence[_Kernel], sparsity: float | None
     for kernel, mask in zip(kernels, masks, strict=True):
         new: dict[str, Array] = {"kernel": mask.reshape(kernel.layer.weights["kernel"].shape)}
         if method == "structured" and "bias" in kernel.layer.weights:
-            new["bias"] = mask.any(axis=0) & kernel.layer.masks.get("bias", True)
+            new["bias"] = np.asarray(mask.any(axis=0) & kernel.layer.masks.get("bias", True))
         model._hold(kernel.layer, new)
 
 
