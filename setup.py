@@ -128,6 +128,7 @@ extensions = [
     extension("calls", ["optimizer_scalars.c"]),
     extension("teams"),
     extension("ops"),
+    extension("updates"),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

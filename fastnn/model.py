@@ -290,12 +290,15 @@ class Sequential(Trainer):
 
     def _reset_engine(self) -> None:
         self._inference: engine.Pool | None = None
-        self._training: tuple[list[bool], engine.Pool] | None = None
+        self._training: tuple[list[Any], engine.Pool] | None = None
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
 
     def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program:
-        return lowered(self._layers, self.dtype, training, loss, inputs)
+        rules = {} if self.optimizer is None or not training else {
+            leaf._offsets[name]: self.optimizer._rule_of(leaf.path, name, weight.shape)
+            for leaf in self._leaves() for name, weight in leaf.weights.items()}
+        return lowered(self._layers, self.dtype, training, loss, inputs, rules)
 
     def _predicting(self) -> engine.Pool:
         if self._inference is None:
@@ -303,8 +306,8 @@ class Sequential(Trainer):
         return self._inference
 
     def _evaluating(self) -> engine.Pool:
-        """Over the program of the compiled loss and of the layers that are trainable now."""
-        key = [layer._trainable for layer in self._family]
+        """Over the program of the compiled loss and optimizer and of the layers that are trainable now."""
+        key = [self.optimizer, *[(layer._trainable, layer._multiplier) for layer in self._family]]
         found = self._training
         if found is None or found[0] != key:
             found = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
@@ -327,8 +330,10 @@ class Sequential(Trainer):
         program = self._evaluating().program
         found = self._workspaces.get(kind)
         if found is None or found.work.max_rows < rows:
-            need_grad = kind == "gradients" or program.has_python or program.two_phases(rows, 1)
-            slots = self._optimizer_state().slots if kind == "train" else ()
+            state = self._optimizer_state() if kind == "train" else None
+            need_grad = (state is None or state.needs_whole_gradients or program.has_python
+                         or program.two_phases(rows, 1))
+            slots = () if state is None else state.slots
             work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None, slots,
                                     self._mask)
             found = self._workspaces[kind] = engine.Runner(work)
@@ -562,7 +567,7 @@ class Sequential(Trainer):
                     "_grad", "_state")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
-            state["_optimizer"] = self._state.step, self._state.memory, self._state.slots
+            state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -580,15 +585,15 @@ class Sequential(Trainer):
             new = self._optimizer_state()
             new.step = optimizer[0]
             new.memory[...] = optimizer[1]
-            for slot, old in zip(new.slots, optimizer[2], strict=True):
+            for slot, old in zip(new.blocks, optimizer[2], strict=True):
                 slot[...] = old
 
 
 def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Loss | None = None,
-            inputs: bool = False) -> engine.Program:
+            inputs: bool = False, rules: Mapping[int, Any] | None = None) -> engine.Program:
     """The program of built layers that follow one another, and of a loss behind the last of them. `inputs`: whether
-    the gradient with respect to what goes in is wanted too."""
-    program = engine.Program(dtype, layers[0].n_inputs)
+    the gradient with respect to what goes in is wanted too; `rules`: what the optimizer does with parameters."""
+    program = engine.Program(dtype, layers[0].n_inputs, rules)
     last = layers[-1]
     kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
     buffer = 0

@@ -927,6 +927,82 @@ def mask_weights(param: Array, mask: Any, *, n_threads: int | None = None) -> No
     param[~np.asarray(mask)] = 0
 
 
+def lamb_step(param: Array, grad: Array, m: Array, v: Array, step: int, *, learning_rate: float = 0.001,
+              beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+              weight_decay: float | None = None, n_threads: int | None = None) -> None:
+    """Adam's direction, a step along it in proportion to the norm of the parameter.
+
+    >>> p, m, v = np.full(4, 2.0), np.zeros(4), np.zeros(4)
+    >>> lamb_step(p, np.ones(4), m, v, 1, learning_rate=0.5)
+    >>> p.round(6)
+    array([1., 1., 1., 1.])
+    """
+    _decay(param, learning_rate, weight_decay)
+    m += (grad - m) * (1 - beta_1)
+    v += (grad * grad - v) * (1 - beta_2)
+    direction = m / (1 - beta_1**step) / (np.sqrt(v / (1 - beta_2**step)) + epsilon)
+    param -= learning_rate * _ratio(np.linalg.norm(param), np.linalg.norm(direction)) * direction
+
+
+def _ratio(a: Any, b: Any) -> float:
+    return float(a / b) if a > 0 and b > 0 else 1.0
+
+
+def adafactor_step(param: Array, grad: Array, r: Array, c: Array | None, step: int, *, learning_rate: float = 0.001,
+                   beta_2_decay: float = -0.8, epsilon_1: float = 1e-30, epsilon_2: float = 1e-3,
+                   clip_threshold: float = 1.0, weight_decay: float | None = None,
+                   n_threads: int | None = None) -> None:
+    """The mean square of a matrix' elements is that of the row, in `r`, times that of the column, in `c`, over the
+    mean of the rows'. Without `c`, `r` has one for each element.
+
+    >>> p, r, c = np.ones((2, 2)), np.zeros(2), np.zeros(2)
+    >>> adafactor_step(p, np.array([[1.0, 1.0], [2.0, 2.0]]), r, c, 1, learning_rate=0.5)
+    >>> p, r, c
+    (array([[0.5, 0.5],
+           [0.5, 0.5]]), array([1., 4.]), array([2.5, 2.5]))
+    """
+    _decay(param, learning_rate, weight_decay)
+    new, squares = float(step) ** beta_2_decay, grad * grad + epsilon_1
+    if c is None:
+        r += (squares - r) * new
+        direction = grad / np.sqrt(r)
+    else:
+        r += (squares.mean(axis=-1) - r) * new
+        c += (squares.mean(axis=-2) - c) * new
+        direction = grad / np.sqrt((r / r.mean(axis=-1, keepdims=True))[..., None] * c[..., None, :])
+    rate = max(epsilon_2, _rms(param)) * min(learning_rate, 1 / math.sqrt(step))
+    param -= rate / max(1.0, _rms(direction) / clip_threshold) * direction
+
+
+def _rms(x: Array) -> float:
+    return math.sqrt(np.mean(np.square(x)))
+
+
+def muon_step(param: Array, grad: Array, m: Array, *, learning_rate: float = 0.001, momentum: float = 0.95,
+              nesterov: bool = True, ns_steps: int = 5, muon_a: float = 3.4445, muon_b: float = -4.7750,
+              muon_c: float = 2.0315, rms_rate: float | None = 0.2, weight_decay: float | None = None,
+              n_threads: int | None = None) -> None:
+    """A step along the orthogonal matrix nearest to the averaged gradient, by Newton-Schulz iterations.
+
+    >>> p, m = np.zeros((2, 2)), np.zeros((2, 2))
+    >>> muon_step(p, np.array([[3.0, 0.0], [0.0, -0.5]]), m, learning_rate=1.0, muon_a=1.5, muon_b=-0.5, muon_c=0.0,
+    ...           ns_steps=20, rms_rate=None)
+    >>> p.round(6)
+    array([[-1.,  0.],
+           [ 0.,  1.]])
+    """
+    _decay(param, learning_rate, weight_decay)
+    m *= momentum
+    m += grad
+    u = grad + momentum * m if nesterov else m.copy()
+    u /= np.linalg.norm(u) + 1e-7
+    for _ in range(ns_steps):
+        square = u @ u.T if len(u) <= u.shape[1] else u.T @ u
+        polynomial = muon_b * square + muon_c * square @ square
+        u = muon_a * u + (polynomial @ u if len(u) <= u.shape[1] else u @ polynomial)
+    param -= learning_rate * (rms_rate * math.sqrt(max(u.shape)) if rms_rate else 1.0) * u
+
+
 # --------------------------------------------------------------------------------------------------- rows
 
 

@@ -36,7 +36,7 @@ NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
 PARTS = ("model", "training", "user")
 # Averages of squares and magnitudes; a negative one would make the next step NaN.
 NEVER_NEGATIVE = {f"optimizer.{slot}" for slot in
-                  ("velocity", "accumulator", "accumulated_grad", "accumulated_delta", "v", "v_hat", "u")}
+                  ("velocity", "accumulator", "accumulated_grad", "accumulated_delta", "v", "v_hat", "u", "r", "c")}
 
 
 # ---- saving ------------------------------------------------------------------------------------------------
@@ -101,14 +101,15 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
 def _slots(model: Sequential) -> dict[str, Array]:
     """The optimizer's slots, each flat over all parameters."""
     assert model.optimizer is not None and model._state is not None
-    return {f"optimizer.{slot}": np.concatenate([part.ravel() for part in _parts(model, block)])
-            for slot, block in zip(model.optimizer.slots, model._state.slots, strict=True)}
+    return {f"optimizer.{name}": np.concatenate(_parts(model, name, block))
+            for name, block in zip(model.optimizer._blocks(), model._state.blocks, strict=True)}
 
 
-def _parts(model: Sequential, block: Array) -> list[Array]:
-    """Views of the parameters' places in a flat block of the engine, in the order of ``get_weights``."""
-    return [block[layer._offsets[name]:layer._offsets[name] + weight.size].reshape(weight.shape)
-            for layer in model._leaves() for name, weight in layer.weights.items()]
+def _parts(model: Sequential, name: str, block: Array) -> list[Array]:
+    """Views of what each parameter uses of the block `name` of the optimizer, in the order of ``get_weights``."""
+    assert model.optimizer is not None
+    return [block[layer._offsets[weight]:layer._offsets[weight] + model.optimizer._used_size(name, array.shape)]
+            for layer in model._leaves() for weight, array in layer.weights.items()]
 
 
 # ---- loading -----------------------------------------------------------------------------------------------
@@ -168,13 +169,13 @@ def _read(file: BinaryIO, custom: dict[str, type], compile: bool) -> Sequential:
     input_shape = check_shape("input_shape", config.get("input_shape"))
     places = _places(model, input_shape)
     objects = new_training_objects(training, custom) if compile else None
-    n_params = sum(math.prod(shape) for _, _, shape in places.values())
-    slots = _slot_names(header.table, training, objects)
+    sizes = [shape for _, _, shape in places.values()]
+    slots = _slot_shapes(header.table, training, objects, sizes)
     needed = {name: (model.dtype, shape) for name, (_, _, shape) in places.items()}
     masks = {f"masks.{name.removeprefix('layers.')}": name for name in places}
     masks = masks if any(name in header.table for name in masks) else {}
     _compare(header.table, needed | {name: ("bool", needed[weight][1]) for name, weight in masks.items()}
-             | dict.fromkeys(slots, (model.dtype, (n_params,))))
+             | {name: (model.dtype, shape) for name, shape in slots.items()})
     tensors = read_tensors(file, header)
     for name, tensor in tensors.items():
         _check_values(name, tensor)
@@ -210,10 +211,16 @@ def _places(model: Sequential, shape: tuple[int, ...]) -> dict[str, tuple[Layer,
     return places
 
 
-def _slot_names(table: Mapping[str, Any], training: dict[str, Any], objects: Any) -> list[str]:
+def _slot_shapes(table: Mapping[str, Any], training: dict[str, Any], objects: Any,
+                 sizes: Sequence[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The optimizer's tensors, for parameters of these shapes."""
     if objects is None:  # with compile=False they are passed over
-        return [name for name in table if name.startswith("optimizer.")] if training.get("optimizer") else []
-    return [] if training.get("state") is None else [f"optimizer.{slot}" for slot in objects[0].slots]
+        return {name: table[name][1] for name in table if name.startswith("optimizer.")} if training.get(
+            "optimizer") else {}
+    if training.get("state") is None:
+        return {}
+    return {f"optimizer.{name}": (sum(objects[0]._used_size(name, shape) for shape in sizes),)
+            for name in objects[0]._blocks()}
 
 
 def _compare(table: Mapping[str, Any], needed: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
@@ -256,8 +263,8 @@ def _resume(model: Sequential, training: dict[str, Any], objects: Any, slots: Se
         raise ValueError(f"the optimizer's memory is {brief(memory)}; "
                          f"{len(state.memory)} floats in [0, 1] are allowed")
     state.step, state.memory[:] = step, memory
-    for slot, block in zip(slots, state.slots, strict=True):
+    for slot, name, block in zip(slots, optimizer._blocks(), state.blocks, strict=True):
         start = 0
-        for part in _parts(model, block):
-            part[...] = slot[start:start + part.size].reshape(part.shape)
+        for part in _parts(model, name, block):
+            part[...] = slot[start:start + part.size]
             start += part.size

@@ -49,6 +49,7 @@ class Trainer:
         self._metrics: list[Metric] | None = None
         self._state: engine.Optimizer | None = None
         self._state_of: optimizers.Optimizer | None = None
+        self._state_decay: float | None = None        # that the state's rules have
         self._shuffles = 0
 
     # ---- compile --------------------------------------------------------------------------------------------
@@ -123,20 +124,38 @@ class Trainer:
         self._workspaces.clear()
 
     def _optimizer_state(self) -> engine.Optimizer:
-        """The slots and step count of the compiled optimizer, made on first use, with its numbers of now."""
-        assert self.optimizer is not None
-        hyper, decay = self.optimizer.hyper, float(self.optimizer.weight_decay or 0.0)
-        if self._state_of is not self.optimizer:
+        """What the compiled optimizer remembers, made on first use, with its numbers of now."""
+        optimizer = self.optimizer
+        assert optimizer is not None
+        if self._state_of is not optimizer:
             self._reset_optimizer()
         if self._state is None:
-            self._state_of = self.optimizer
-            slots = []
-            for i, value in enumerate(self.optimizer.slot_init):
-                slots.append(engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2)))
-                slots[i].fill(value)
-            self._state = engine.Optimizer(self.optimizer.kind, hyper, decay, slots)
-        self._state.set_hyper(hyper, decay)
+            optimizer._use([(leaf.path, name, weight) for leaf in self._leaves() for name, weight in leaf.weights.items()])
+            blocks = {}
+            for i, (name, value) in enumerate(optimizer._blocks().items()):
+                block = blocks[name] = engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2))
+                # Pages of zeros that nobody writes to, as those of frozen layers, take no memory.
+                if value is None:
+                    block[...] = self._flat
+                elif value:
+                    block.fill(value)
+            self._state = engine.Optimizer(optimizer._rules(), [blocks[slot] for slot in optimizer.slots],
+                                           blocks.get("ema"), blocks.get("gradient_accumulator"), **optimizer._numbers())
+            self._state_of, self._state_decay = optimizer, optimizer.weight_decay
+        elif self._state_decay != optimizer.weight_decay:
+            self._state.set_rules(optimizer._rules())
+            self._state_decay = optimizer.weight_decay
         return self._state
+
+    def _take_average(self) -> None:
+        """Where the optimizer averages the parameters, the average is what training ends with."""
+        state = self._state
+        if state is None or state.average is None or not state.step:
+            return
+        for tensor in self._evaluating().program.tensor_table:
+            if tensor["trainable"]:
+                part = slice(tensor["offset"], tensor["offset"] + tensor["rows"] * tensor["cols"])
+                self._flat[part] = state.average[part]
 
     # ---- fit ------------------------------------------------------------------------------------------------
 
@@ -232,6 +251,7 @@ class Trainer:
                     self._call(calls, "on_epoch_end", epoch, logs)
                     if self.stop_training:
                         break
+                self._take_average()
                 self._call(calls, "on_train_end", logs)
         return history
 
@@ -275,7 +295,7 @@ class Trainer:
         return logs
 
     def _finite_slots(self) -> bool:
-        return all(all_finite(slot) for slot in (self._state.slots if self._state is not None else ()))
+        return all(all_finite(block) for block in (self._state.blocks if self._state is not None else ()))
 
     def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
                watched: Sequence[Metric], calls: CallbackList | None) -> dict[str, float]:
@@ -496,6 +516,7 @@ class Trainer:
         def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program: ...
         @property
         def layers(self) -> list[Any]: ...
+        def _leaves(self) -> list[Layer]: ...
         def _leaves(self) -> list[Layer]: ...
         @property
         def n_outputs(self) -> int: ...

@@ -147,4 +147,4 @@ def test_tensors_are_registered_once_and_grouped_by_multiplier():
 
     program = Program("float32", 4)
     assert [program.tensor(0, (4, 3)), program.tensor(64, (3,), 0.5), program.tensor(0, (4, 3))] == [0, 1, 0]
-    assert program.multipliers == [1.0, 0.5]
+    assert program.groups == [(1.0, 0), (0.5, 0)]

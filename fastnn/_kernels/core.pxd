@@ -106,6 +106,9 @@ cdef extern from "fastnn.h" nogil:
         void (*dense_kernel_grad)(fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size,
                                   const void*, fnn_size, void*, fnn_size) noexcept nogil
         void (*column_sum)(fnn_size, fnn_size, const void*, fnn_size, void*) noexcept nogil
+        void (*accumulate)(fnn_size, fnn_size, void*, fnn_size, void*, fnn_size, double) noexcept nogil
+        void (*clip)(fnn_size, fnn_size, void*, fnn_size, double) noexcept nogil
+        void (*average)(fnn_size, fnn_size, void*, void*, fnn_size, double, int) noexcept nogil
         double (*sum_of_squares)(fnn_size, const void*) noexcept nogil
         void (*square_sums)(fnn_size, fnn_size, const void*, fnn_size, double, double*, double*) noexcept nogil
         void (*over_root)(fnn_size, fnn_size, void*, fnn_size, const double*, const double*) noexcept nogil

@@ -33,7 +33,22 @@ cdef struct Tensor:
     # A parameter array, as (rows, cols) without gaps; a vector is one row.
     Py_ssize_t offset           # elements into the flat blocks
     Py_ssize_t rows, cols
-    int group                   # the update[] of a Run that it takes
+    Py_ssize_t height           # rows of one matrix: of more dimensions than two it is a stack of them; 0: a vector
+    int trainable
+    int group                   # of the Run
+
+
+cdef struct Group:
+    # What is the same for all tensors of one multiplier of the learning rate and one rule of the optimizer.
+    int rule                    # number among the optimizer's
+    double multiplier
+    double ratio                # of the learning rate of the step to that of weight decay
+    double weight_decay
+    const double* hyper
+    int kind                    # enum fnn_optimizer
+    int direction               # what makes a direction of whole gradients, which `kind` then follows, or -1
+    fnn_update update           # decay and scalars of this step, of `kind`
+    fnn_update turn             # scalars of `direction`
 
 
 cdef struct Run:
@@ -47,10 +62,18 @@ cdef struct Run:
     char* slot[3]
     const uint8_t* mask         # of the flat block, 0 where a parameter is held at zero; NULL: none is
     const Tensor* tensors       # of the program
+    Group* groups
+    char* accumulated           # sum of the gradients since the last update, or NULL
+    char* average               # of the parameters over the steps, or NULL
+    double* factor              # [n_tensors]: length of the step along a direction
     char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
-    int optimizer
+    int updates                 # 0 in steps that only accumulate
+    double accumulation_steps
+    double clip_value           # 0: none
+    double momentum             # of `average`, in this step
+    int overwrite               # the parameters become the average in this step
     int training                # dropout and its like are on
     int backward                # a backward pass follows: layers in Python must keep what it needs
     int overflow                # set by an update after which parameters are not finite
@@ -59,7 +82,6 @@ cdef struct Run:
     uint64_t fp_mode            # of the first thread, which calls Python, before it began to flush subnormals
     uint64_t seed
     uint64_t step               # optimizer steps done before this one
-    fnn_update* update          # decay and scalars of this step, for each group of tensors
 
 
 cdef enum UnitMode:

@@ -3,7 +3,7 @@
 from libc.string cimport memset
 
 from fastnn._kernels.core cimport *
-from fastnn._kernels.updates cimport step_block
+from fastnn._kernels.updates cimport finish_gradient, step_block
 
 import numpy as np
 
@@ -206,8 +206,11 @@ cdef class DenseOp(Op):
             for u in range(self.n_users):
                 (<DenseOp>self.user_array[u]).kernel_grad(run, rows, i0, i1, j0, j1, other, j1 - j0)
                 k.add(i1 - i0, j1 - j0, grad, ldgrad, other, j1 - j0, grad, ldgrad)
+            if i1 > i0:
+                finish_gradient(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
             if with_bias:
                 k.column_sum(rows, j1 - j0, dz, run.ld[self.target], bias_grad)
+                finish_gradient(run, self.bias, 0, 1, j0, j1 - j0, bias_grad, j1 - j0)
         if mode != GRADIENT:
             if i1 > i0:
                 step_block(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
@@ -557,6 +560,7 @@ cdef class EmbeddingOp(Op):
         if mode != UPDATE:
             run.k.embed_grad(rows, self.n_in, self.dim, <const int32_t*>run.state[self.place], t0, t1, j0, j1,
                              run.dy[self.target], run.ld[self.target], grad, ldgrad)
+            finish_gradient(run, self.table, t0, t1 - t0, j0, j1 - j0, grad, ldgrad)
         if mode != GRADIENT:
             step_block(run, self.table, t0, t1 - t0, j0, j1 - j0, grad, ldgrad)
 
@@ -614,8 +618,11 @@ cdef class PythonOp(Op):
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
         cdef int place = self.tensors[unit]
         cdef const Tensor* t = &run.tensors[place]
+        cdef char* grad = run.grad + t.offset * run.k.itemsize
+        if mode != UPDATE:
+            finish_gradient(run, place, 0, t.rows, 0, t.cols, grad, t.cols)
         if mode != GRADIENT:
-            step_block(run, place, 0, t.rows, 0, t.cols, run.grad + t.offset * run.k.itemsize, t.cols)
+            step_block(run, place, 0, t.rows, 0, t.cols, grad, t.cols)
 
 
 # The error of a Python op, by the run's address, until the region has ended: exceptions cannot leave it.

@@ -16,6 +16,7 @@ from fastnn._kernels.teams import Tuner
 
 _Array = np.ndarray[Any, np.dtype[Any]]
 _MetricSpec = tuple[str, float, _Array]
+_Rule = tuple[str, Sequence[float], float, float]
 _Tick = Callable[[int, float], object]
 
 def row_stride(cols: int, itemsize: int) -> int: ...
@@ -25,7 +26,8 @@ def aligned_zeros(n: int, dtype: Any, skew: int = 0) -> _Array: ...
 class Program:
     ops: list[Op]
     widths: list[int]
-    multipliers: list[float]
+    groups: list[tuple[float, int]]
+    tensor_table: _Array
     n_inputs: int
     n_outputs: int
     dtype: str
@@ -33,8 +35,10 @@ class Program:
     work: float
     trains: bool
     has_python: bool
-    def __init__(self, dtype: str, n_inputs: int) -> None: ...
-    def tensor(self, offset: int, shape: Sequence[int], multiplier: float = 1.0) -> int: ...
+    def __init__(self, dtype: str, n_inputs: int, rules: dict[int, int] | None = None) -> None: ...
+    def tensor(
+        self, offset: int, shape: Sequence[int], multiplier: float = 1.0, trainable: bool = True
+    ) -> int: ...
     def dense(
         self,
         source: int,
@@ -100,13 +104,30 @@ class Data:
 
 @disjoint_base
 class Optimizer:
+    directions: tuple[str, ...]
     memory: _Array
     slots: tuple[_Array, ...]
+    average: _Array | None
+    accumulated: _Array | None
     step: int
     def __init__(
-        self, kind: str, hyper: Sequence[float], weight_decay: float, slots: Sequence[_Array]
+        self,
+        rules: Sequence[_Rule],
+        slots: Sequence[_Array],
+        average: _Array | None = None,
+        accumulated: _Array | None = None,
+        clipnorm: float = 0,
+        clipvalue: float = 0,
+        global_clipnorm: float = 0,
+        ema_momentum: float = 0,
+        ema_overwrite_frequency: int = 0,
+        accumulation_steps: int = 1,
     ) -> None: ...
-    def set_hyper(self, hyper: Sequence[float], weight_decay: float) -> None: ...
+    def set_rules(self, rules: Sequence[_Rule]) -> None: ...
+    @property
+    def blocks(self) -> tuple[_Array, ...]: ...
+    @property
+    def needs_whole_gradients(self) -> bool: ...
 
 @disjoint_base
 class Runner:
@@ -144,6 +165,7 @@ class Pool:
     def evaluate(self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = ()) -> float: ...
 
 N_SLOTS: dict[str, int]
+DIRECTIONS: tuple[str, ...]
 TENSOR: np.dtype[np.void]
 
 def metric_state_size(kind: str, param: float, n_outputs: int) -> int: ...

@@ -15,13 +15,14 @@ number of threads. Nothing is allocated inside; all memory comes with the `Works
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel
 from libc.math cimport isfinite
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
+from fastnn._kernels.updates cimport Whole
 from fastnn._kernels.threads cimport (
     cores, fnn_barrier, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived,
     fnn_pause, fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
@@ -52,6 +53,7 @@ cdef enum:
     # A thread with one unit more than another then has at most a quarter more to do.
     UNITS_PER_THREAD = 4
     POOL_BYTES = 2 << 20
+    MAX_RULES = 4
 
 # Seconds between looks at signals and the progress bar. With the longest stretch that does not look, it stays
 # under the 100 ms promised for Ctrl-C; stretches are kept below LONGEST multiply-adds a thread (70 ms of one
@@ -89,11 +91,13 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
 cdef object empty = np.empty
 
 cdef Tensor layout
+cdef Py_ssize_t base = <Py_ssize_t><char*>&layout
 # The struct of ops.pxd, for NumPy.
-TENSOR = np.dtype({"names": ["offset", "rows", "cols", "group"], "formats": [np.intp, np.intp, np.intp, np.intc],
-                   "offsets": [<char*>&layout.offset - <char*>&layout, <char*>&layout.rows - <char*>&layout,
-                               <char*>&layout.cols - <char*>&layout, <char*>&layout.group - <char*>&layout],
-                   "itemsize": sizeof(Tensor)})
+_FIELDS = {"offset": (np.intp, <Py_ssize_t>&layout.offset), "rows": (np.intp, <Py_ssize_t>&layout.rows),
+           "cols": (np.intp, <Py_ssize_t>&layout.cols), "height": (np.intp, <Py_ssize_t>&layout.height),
+           "trainable": (np.intc, <Py_ssize_t>&layout.trainable), "group": (np.intc, <Py_ssize_t>&layout.group)}
+TENSOR = np.dtype({"names": list(_FIELDS), "formats": [kind for kind, _ in _FIELDS.values()],
+                   "offsets": [place - base for _, place in _FIELDS.values()], "itemsize": sizeof(Tensor)})
 
 
 cdef class Program:
@@ -105,11 +109,13 @@ cdef class Program:
 
     cdef readonly list ops
     cdef readonly list widths           # columns of each buffer
-    cdef readonly list multipliers      # of the learning rate, one a group of tensors
+    cdef readonly list groups           # of tensors: (multiplier of the learning rate, rule of the optimizer)
+    cdef dict rules                     # of tensors by offset, where it is not the optimizer's first
     cdef dict tensor_places             # by offset
-    cdef list tensor_rows               # of the table below: offset, rows, cols, group
-    cdef object tensor_table, multiplier_table
+    cdef list tensor_rows               # of the table below
+    cdef readonly object tensor_table
     cdef const Tensor* tensors
+    cdef Py_ssize_t n_tensors
     cdef bint meets                     # an op does
     cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
@@ -134,23 +140,30 @@ cdef class Program:
     cdef void* last                     # op
     cdef list producers
 
-    def __init__(self, dtype, Py_ssize_t n_inputs):
+    def __init__(self, dtype, Py_ssize_t n_inputs, rules=None):
         self.dtype = dtype
         self.k = kernels(DTYPES[dtype])
         self.n_inputs = n_inputs
         self.ops, self.widths, self.producers = [], [n_inputs], [None]
-        self.forward_tuners, self.tensor_places, self.tensor_rows, self.multipliers = {}, {}, [], []
+        self.forward_tuners, self.tensor_places, self.tensor_rows, self.groups = {}, {}, [], []
+        self.rules = rules or {}
         self.views, self.gradient_views, self.kernel_owners = {}, {}, {}
 
-    def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0):
+    def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0, bint trainable=True):
         """Number of the parameter array of this shape at `offset` of the flat block; what is registered again is the
         same tensor. Its learning rate is `multiplier` times that of the step."""
         cdef Py_ssize_t cols = shape[len(shape) - 1]
         if offset not in self.tensor_places:
-            if multiplier not in self.multipliers:
-                self.multipliers.append(multiplier)
+            group = multiplier, self.rules.get(offset, 0)
+            if group not in self.groups:
+                self.groups.append(group)
             self.tensor_places[offset] = len(self.tensor_rows)
-            self.tensor_rows.append((offset, math.prod(shape) // cols, cols, self.multipliers.index(multiplier)))
+            height = shape[len(shape) - 2] if len(shape) > 1 else 0
+            self.tensor_rows.append((offset, math.prod(shape) // cols, cols, height, trainable,
+                                     self.groups.index(group)))
+        elif trainable:
+            row = self.tensor_rows[self.tensor_places[offset]]
+            self.tensor_rows[self.tensor_places[offset]] = (*row[:4], True, row[5])
         return self.tensor_places[offset]
 
     def _offset(self, int tensor):
@@ -262,11 +275,8 @@ cdef class Program:
             if isinstance(op, AddOp) and readers[op.source] == 1 and not {op.source, op.target} & self.views.keys():
                 op.share_gradient()
                 self.gradient_views[op.source] = op.target, 0
-        if not self.multipliers:
-            self.multipliers.append(1.0)
-        self.multiplier_table = np.array(self.multipliers)
-        self.tensor_table = np.array(self.tensor_rows or [(0, 0, 0, 0)], dtype=TENSOR)
-        self.tensors = <const Tensor*><size_t>self.tensor_table.ctypes.data
+        self.tensor_table = np.array(self.tensor_rows or [(0,) * len(TENSOR)], dtype=TENSOR)
+        self.tensors, self.n_tensors = <const Tensor*><size_t>self.tensor_table.ctypes.data, len(self.tensor_rows)
         for op in self.ops:
             if not isinstance(op, DenseOp):
                 continue
@@ -333,12 +343,14 @@ cdef class Workspace:
     cdef Py_ssize_t scratch_bytes       # with those of units; op_scratch: without
     cdef Py_ssize_t op_scratch
     cdef int scratch_threads
+    cdef Whole whole                    # None where updates need no whole gradients
+    cdef Py_ssize_t n_params
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=(), mask=None):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype; mask: of uint8."""
         cdef Py_ssize_t itemsize = program.k.itemsize, buffers = len(program.widths), b
         cdef Op op
-        self.program, self.max_rows = program, max_rows
+        self.program, self.max_rows, self.n_params = program, max_rows, param.size
         places = [program._place(b) for b in range(buffers)]
         gradient_places = [program._place(b, True) for b in range(buffers)]
         strides = np.array([row_stride(program.widths[root], itemsize) for root, _ in places], dtype=np.intp)
@@ -376,10 +388,11 @@ cdef class Workspace:
             self.run.slot[b] = <char*><size_t>slot.ctypes.data
         self.row_loss = <double*><size_t>row_loss.ctypes.data
         self.run.tensors = program.tensors
-        updates = np.zeros(len(program.multipliers) * sizeof(fnn_update), dtype=np.uint8)
-        self.run.update = <fnn_update*><size_t>updates.ctypes.data
+        groups = np.zeros(max(1, len(program.groups)) * sizeof(Group), dtype=np.uint8)
+        self.run.groups = <Group*><size_t>groups.ctypes.data
+        self.run.updates = 1
         states = np.zeros(len(program.ops), dtype=np.uintp)
-        self.arrays += [updates, states]
+        self.arrays += [groups, states]
         for b, op in enumerate(program.ops):
             if size := op.state_size(max_rows, itemsize):
                 state = aligned_zeros(size, np.uint8)
@@ -398,6 +411,17 @@ cdef class Workspace:
             self.arrays.append(transposed)
             self.run.transposed = <char*><size_t>transposed.ctypes.data
             self.nbytes += transposed.nbytes
+
+    cdef int reserve_whole(self, Optimizer optimizer) except -1:
+        if self.whole is None:
+            rules = [rule for _, rule in self.program.groups]
+            directions = [optimizer.directions[rules[group]] for group in self.program.tensor_table["group"]]
+            self.whole = Whole(self.program.tensor_table, directions, self.n_params, self.program.dtype,
+                               self.run.k.nr, aligned_zeros)
+            factor = np.zeros(len(directions))
+            self.arrays.append(factor)
+            self.run.factor = <double*><size_t>factor.ctypes.data
+        self.whole.clipnorm, self.whole.global_clipnorm = optimizer.clipnorm, optimizer.global_clipnorm
 
     cdef void reserve_scratch(self, int n_threads):
         if n_threads > self.scratch_threads:
@@ -438,7 +462,9 @@ cdef class Data:
 # What the kernels read without asking: slots of an optimizer (RMSprop's others may be absent), and its numbers.
 N_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adadelta": 2,
            "adam": 2, "amsgrad": 3, "adamax": 2, "nadam": 2, "lion": 1,
-           "radam": 2, "ftrl": 2, "ftrl_power": 2, "schedule_free": 3}
+           "radam": 2, "ftrl": 2, "ftrl_power": 2, "schedule_free": 3, "lamb": 2, "adafactor": 2, "muon": 1}
+# Rules that make directions of whole gradients.
+DIRECTIONS = ("lamb", "adafactor", "muon")
 
 
 def metric_state_size(kind, param, Py_ssize_t n_outputs):
@@ -450,30 +476,62 @@ def metric_state_size(kind, param, Py_ssize_t n_outputs):
     return 2 * int(param) if kind == "auc" else 2
 
 
+cdef struct Rule:
+    double hyper[8]                     # FNN_MAX_SCALARS
+    double weight_decay
+    double ratio                        # of the learning rate of the step to that of weight decay
+    int kind, direction                 # as in a Group
+
+
 cdef class Optimizer:
-    """What the loops need of an optimizer: its kind, its numbers, and what it remembers between steps."""
+    """What the loops need of an optimizer: its rules and options, and what it remembers between steps.
 
-    cdef int kind
-    cdef double hyper[8]                # FNN_MAX_SCALARS
-    cdef double weight_decay
+    rules : list of (kind, hyper, weight decay, ratio); a `Program` says which tensors are under another than the first
+    slots, average, accumulated : flat blocks, the last two for `ema_momentum` and `accumulation_steps`
+    """
+
+    cdef Rule rules[4]                  # MAX_RULES
+    cdef readonly object directions     # of the rules, by name; "" for none
     cdef readonly object memory         # float64 (2,): Nadam's running product
-    cdef readonly object slots          # flat blocks
-    cdef public uint64_t step           # steps done
+    cdef readonly object slots, average, accumulated
+    cdef public uint64_t step           # batches done
+    cdef double clipnorm, clipvalue, global_clipnorm
+    cdef double ema_momentum
+    cdef uint64_t ema_overwrite_frequency, accumulation_steps
 
-    def __init__(self, kind, hyper, double weight_decay, slots):
-        self.kind = OPTIMIZERS[kind]
-        if len(slots) < N_SLOTS[kind]:
-            raise ValueError(f"the optimizer rule {kind} needs {N_SLOTS[kind]} slots; received {len(slots)}")
-        self.set_hyper(hyper, weight_decay)
+    def __init__(self, rules, slots, average=None, accumulated=None, double clipnorm=0, double clipvalue=0,
+                 double global_clipnorm=0, double ema_momentum=0, ema_overwrite_frequency=0, accumulation_steps=1):
+        for kind, *_ in rules:
+            if len(slots) < N_SLOTS[kind]:
+                raise ValueError(f"the optimizer rule {kind} needs {N_SLOTS[kind]} slots; received {len(slots)}")
+        self.set_rules(rules)
         self.memory = np.ones(2)
-        self.slots = tuple(slots)
+        self.slots, self.average, self.accumulated = tuple(slots), average, accumulated
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        self.ema_momentum, self.ema_overwrite_frequency = ema_momentum, ema_overwrite_frequency
+        self.accumulation_steps = accumulation_steps
 
-    def set_hyper(self, hyper, double weight_decay):
-        # Zeros past the end: a rule reads at most this many.
-        cdef int i, n = min(len(hyper), FNN_MAX_SCALARS)
-        for i in range(FNN_MAX_SCALARS):
-            self.hyper[i] = hyper[i] if i < n else 0.0
-        self.weight_decay = weight_decay
+    def set_rules(self, rules):
+        cdef int i, j
+        if not 0 < len(rules) <= MAX_RULES:
+            raise ValueError(f"an optimizer has 1 to {MAX_RULES} rules; received {len(rules)}")
+        self.directions = tuple([kind if kind in DIRECTIONS else "" for kind, *_ in rules])
+        for i, (kind, hyper, decay, ratio) in enumerate(rules):
+            self.rules[i].direction = OPTIMIZERS[kind] if kind in DIRECTIONS else -1
+            self.rules[i].kind = FNN_SGD if kind in DIRECTIONS else OPTIMIZERS[kind]
+            self.rules[i].weight_decay, self.rules[i].ratio = decay, ratio
+            # Zeros past the end: a rule reads at most this many.
+            for j in range(FNN_MAX_SCALARS):
+                self.rules[i].hyper[j] = hyper[j] if j < len(hyper) else 0.0
+
+    @property
+    def blocks(self):
+        """All that it remembers of the parameters."""
+        return *self.slots, *[block for block in (self.average, self.accumulated) if block is not None]
+
+    @property
+    def needs_whole_gradients(self):
+        return self.clipnorm != 0 or self.global_clipnorm != 0 or any(self.directions)
 
 
 cdef struct Metric:
@@ -494,18 +552,19 @@ cdef struct Loop:
     const int64_t* index
     double learning_rate
     const double* rates             # [n_batches], in place of learning_rate, or NULL
-    const double* multipliers       # [n_groups of tensors]
-    int n_updates
+    int n_updates                   # groups of tensors
+    int averages                    # parameters are between two sequences during training (schedule-free)
+    uint64_t accumulation_steps, ema_overwrite_frequency
+    double ema_momentum
     Py_ssize_t every                # batches from call to call of Runner.each; 0: never
     double* memory
-    const double* hyper
-    double weight_decay
     int loss_kind
     double loss_param
     bint keeps_outputs
     int n_metrics
     Metric* metrics
     bint two_phases                 # all gradients before all updates, to look in between
+    bint whole                      # the update needs them all
     bint update                     # False: the gradient block is all that is wanted
     Py_ssize_t piece                # rows
     double loss_sum
@@ -906,6 +965,10 @@ cdef class Runner:
                 self.meet_looking(&share)
                 if run.stop:
                     break
+            if loop.whole and run.updates:
+                self.whole_gradients(&share)
+                if run.stop:
+                    break
             if share.thread == 0:
                 self.account(&share, start)
             if loop.update:
@@ -923,6 +986,16 @@ cdef class Runner:
                     break
                 self.transpose(&share)      # the call may have written to the kernels
 
+    cdef void whole_gradients(self, Share* share) noexcept nogil:
+        """Between the gradients of all units and their updates."""
+        cdef Run* run = &self.work.run
+        if self.work.whole.clipnorm != 0 or self.work.whole.global_clipnorm != 0:
+            self.work.whole.clip_norms(run, share)
+        if self.work.whole.has_directions:
+            self.work.whole.directions(run, share)
+            if not run.stop:
+                self.work.whole.commit(run, share)
+
     cdef void transpose(self, Share* share) noexcept nogil:
         """Kernels into panels of W.T: whatever was written to them since the last call counts."""
         cdef int i
@@ -936,13 +1009,27 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         if not loop.update:
             return
-        cdef double rate = loop.rates[b] if loop.rates != NULL else loop.learning_rate
+        cdef double rate = loop.rates[b] if loop.rates != NULL else loop.learning_rate, group_rate
+        cdef uint64_t updates = run.step // loop.accumulation_steps
+        cdef Group* group
         cdef int i
         run.last_step = b + 1 == loop.n_batches or (loop.every and (b + 1) % loop.every == 0)
+        run.updates = (run.step + 1) % loop.accumulation_steps == 0
+        run.momentum = loop.ema_momentum if updates else 0.0
+        run.overwrite = loop.ema_overwrite_frequency and (updates + 1) % loop.ema_overwrite_frequency == 0
+        loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
+        if not run.updates:
+            return
         for i in range(loop.n_updates):
+            group = &run.groups[i]
+            group_rate = rate * group.multiplier
             loop.next_memory[0], loop.next_memory[1] = loop.memory[0], loop.memory[1]
-            fnn_optimizer_scalars(run.optimizer, loop.hyper, loop.weight_decay, <int64_t>run.step + 1,
-                                  rate * loop.multipliers[i], loop.next_memory, &run.update[i])
+            fnn_optimizer_scalars(group.kind, group.hyper, 0.0, <int64_t>updates + 1, group_rate * group.ratio,
+                                  loop.next_memory, &group.update)
+            group.update.decay = group_rate * group.weight_decay
+            if group.direction >= 0:
+                fnn_optimizer_scalars(group.direction, group.hyper, 0.0, <int64_t>updates + 1, group_rate, loop.next_memory,
+                                      &group.turn)
 
     cdef void end_step(self, Py_ssize_t b) noexcept nogil:
         """Before the meeting that ends a step, since the next one's random masks depend on its number."""
@@ -955,6 +1042,8 @@ cdef class Runner:
     cdef void call_each(self) noexcept nogil:
         """The first thread, while the others wait."""
         cdef Loop* loop = &self.loop
+        if loop.averages:
+            self.to_average()
         enter_python(&self.work.run)
         with gil:
             try:
@@ -966,6 +1055,36 @@ cdef class Runner:
             except BaseException as error:
                 fail(&self.work.run, error)
         leave_python(&self.work.run)
+        if loop.averages:
+            self.from_average()
+
+    cdef void from_average(self) noexcept nogil:
+        """The parameters, an average that users see, to where gradients are taken."""
+        cdef Run* run = &self.work.run
+        cdef const Tensor* t
+        cdef fnn_update update
+        cdef Py_ssize_t i
+        for i in range(self.program.n_tensors):
+            t = &run.tensors[i]
+            if not t.trainable:
+                continue
+            fnn_optimizer_scalars(FNN_SCHEDULE_FREE_BEGIN, run.groups[t.group].hyper, 0.0, 1, 0.0, NULL, &update)
+            update.rows, update.cols = 1, t.rows * t.cols
+            update.ldparam = update.ldgrad = update.cols
+            update.param = run.param + t.offset * run.k.itemsize
+            update.grad = update.param
+            update.slot[0] = run.slot[0] + t.offset * run.k.itemsize
+            update.slot[1] = run.slot[2] + t.offset * run.k.itemsize
+            run.k.update(FNN_SCHEDULE_FREE_BEGIN, &update)
+
+    cdef void to_average(self) noexcept nogil:
+        cdef Run* run = &self.work.run
+        cdef const Tensor* t
+        cdef Py_ssize_t i, size = run.k.itemsize
+        for i in range(self.program.n_tensors):
+            t = &run.tensors[i]
+            if t.trainable:
+                memcpy(run.param + t.offset * size, run.slot[2] + t.offset * size, t.rows * t.cols * size)
 
     cdef void evaluate_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
@@ -1083,22 +1202,22 @@ cdef class Runner:
             loop.rates = <const double*>address(rates)
         else:
             loop.learning_rate = rates
-        multipliers = self.program.multiplier_table
-        loop.multipliers, loop.n_updates = <const double*>address(multipliers), len(multipliers)
+        self.set_optimizer(optimizer)
         self.each, loop.every = each, every if each is not None else 0
         loop.index = <const int64_t*>address(index) if index is not None else NULL
-        loop.hyper, loop.weight_decay = optimizer.hyper, optimizer.weight_decay
         loop.memory = <double*>address(optimizer.memory)
         loop.update = True
-        run.optimizer, run.step, run.seed = optimizer.kind, optimizer.step, seed
+        run.step, run.seed = optimizer.step, seed
         run.training = run.backward = 1
+        if loop.averages:
+            self.from_average()
         try:
             while loop.batches_done < loop.n_batches and not (run.stop or run.overflow):
                 loop.first = loop.batches_done
                 team = tuner.choose(loop.n_batches - loop.first)
                 loop.last = loop.first + tuner.steps
                 self.set_team(team)
-                loop.two_phases = run.grad != NULL and self.program.two_phases(batch, team.n_threads)
+                loop.two_phases = loop.whole or (run.grad != NULL and self.program.two_phases(batch, team.n_threads))
                 self.set_units(team.n_threads)
                 begin = fnn_clock()
                 self.region(TRAIN)
@@ -1106,9 +1225,35 @@ cdef class Runner:
                 if loop.batches_done > loop.first:      # an error in the first step says nothing of the team
                     tuner.note(team, loop.batches_done - loop.first, fnn_clock() - begin)
         finally:
+            if loop.averages:
+                self.to_average()
             optimizer.step = run.step
             self.forget()
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
+
+    cdef int set_optimizer(self, Optimizer optimizer) except -1:
+        cdef Loop* loop = &self.loop
+        cdef Run* run = &self.work.run
+        cdef Group* group
+        cdef Rule* rule
+        cdef int i
+        loop.n_updates = len(self.program.groups)
+        for i in range(loop.n_updates):
+            group = &run.groups[i]
+            group.multiplier, group.rule = self.program.groups[i]
+            rule = &optimizer.rules[group.rule]
+            group.kind, group.direction, group.hyper = rule.kind, rule.direction, rule.hyper
+            group.weight_decay, group.ratio = rule.weight_decay, rule.ratio
+        loop.averages = optimizer.rules[0].kind == FNN_SCHEDULE_FREE
+        run.average = <char*>address(optimizer.average) if optimizer.average is not None else NULL
+        run.accumulated = <char*>address(optimizer.accumulated) if optimizer.accumulated is not None else NULL
+        run.clip_value, run.accumulation_steps = optimizer.clipvalue, optimizer.accumulation_steps
+        loop.accumulation_steps = optimizer.accumulation_steps
+        loop.ema_momentum, loop.ema_overwrite_frequency = optimizer.ema_momentum, optimizer.ema_overwrite_frequency
+        loop.whole = optimizer.needs_whole_gradients
+        if loop.whole:
+            self.work.reserve_whole(optimizer)
+            self.work.whole.looker, self.work.whole.look = <void*>self, look_of
 
     def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
         """Gradient of the mean loss of all rows into the gradient block; with the masks of the first step and the
@@ -1222,6 +1367,10 @@ def of_loss(method, result, shape):
         raise ValueError(f"{method} of a loss in Python must return real numbers of shape {shape}; "
                          f"received {result.dtype} of shape {result.shape}")
     return result
+
+
+cdef void look_of(void* runner, Share* share) noexcept nogil:
+    (<Runner>runner).look(share)
 
 
 cdef inline void call_stage(void* op, Run* run, Share* share, int stage) noexcept nogil:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn._kernels.program import Program
 from fastnn.initializers import Initializer
 from fastnn.kernels import mask_weights
+from fastnn.named import number
 
 __all__ = ["Layer", "Parameter"]
 
@@ -53,6 +54,9 @@ class Layer:
         Shapes of one sample, once built.
     weights : dict of str to ndarray
         Views of the model's parameters, live: what is written to them is used by the next call.
+    learning_rate_multiplier : float
+        Of the optimizer's learning rate, for the layer's parameters and those of layers in it; 1.0 at first, at least
+        0, may be set at any time. Small ones in front are known as discriminative learning rates (Howard and Ruder, 2018).
     """
 
     fixed_once_built: ClassVar[bool] = True
@@ -66,6 +70,7 @@ class Layer:
             raise ValueError(f"name must be a string that is not empty and has no slash; received {name!r}")
         self.name: str = name or ""
         self.trainable = trainable
+        self.learning_rate_multiplier = 1.0
         self.built = False
         self.input_shape: tuple[int, ...] = ()
         self.output_shape: tuple[int, ...] = ()
@@ -85,6 +90,19 @@ class Layer:
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"trainable must be True or False; received {value!r}")
         self._trainable = bool(value)
+
+    @property
+    def learning_rate_multiplier(self) -> float:
+        return self._multiplier
+
+    @learning_rate_multiplier.setter
+    def learning_rate_multiplier(self, value: float) -> None:
+        self._multiplier = number("learning_rate_multiplier", value, "[0, inf)")
+
+    @property
+    def _rate(self) -> float:
+        """The multiplier times those of the containers around the layer."""
+        return self._multiplier * (self._owner._rate if isinstance(self._owner, Layer) else 1.0)
 
     @property
     def path(self) -> str:
@@ -154,7 +172,10 @@ class Layer:
 
     def _tensor(self, program: Program, name: str) -> int:
         """The program's number of a parameter, or -1 if the layer has none of that name."""
-        return program.tensor(self._offsets[name], self.weights[name].shape) if name in self._offsets else -1
+        if name not in self._offsets:
+            return -1
+        trained = self.trainable and self.parameters(self.input_shape)[name].trainable
+        return program.tensor(self._offsets[name], self.weights[name].shape, self._rate, trained)
 
     def family(self) -> Iterator[Layer]:
         """The layer and all those inside it."""
@@ -205,7 +226,8 @@ class Layer:
         config = {argument: _described(getattr(self, argument)) for argument in arguments}
         if "trainable" in config:
             config["trainable"] = self._trainable
-        return config | ({"name": self.name or None} if "name" in config else {})
+        config |= {"name": self.name or None} if "name" in config else {}
+        return config | ({"learning_rate_multiplier": self._multiplier} if self._multiplier != 1 else {})
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:

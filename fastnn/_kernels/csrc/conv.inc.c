@@ -62,7 +62,7 @@ INLINE fnn_size FN(in_place)(const fnn_window *w)
 /* One channel: patches are copied column by column, many positions in a run, where rows would be of a few numbers. */
 INLINE int FN(turned)(const fnn_window *w) { return w->channels == 1 && w->stride_x == 1; }
 
-INLINE fnn_size FN(clip)(fnn_size a, fnn_size low, fnn_size high) { return a < low ? low : a < high ? a : high; }
+INLINE fnn_size FN(within)(fnn_size a, fnn_size low, fnn_size high) { return a < low ? low : a < high ? a : high; }
 
 INLINE void FN(copy)(T *to, const T *from, fnn_size n)
 {
@@ -91,7 +91,7 @@ INLINE void FN(copy_runs)(fnn_size rows, fnn_size n, const T *from, fnn_size ste
             FN(copy)(to, from + at, n);
             continue;
         }
-        const fnn_size c0 = FN(clip)(low - at, 0, n), c1 = FN(clip)(high - at, c0, n);
+        const fnn_size c0 = FN(within)(low - at, 0, n), c1 = FN(within)(high - at, c0, n);
         memset(to, 0, n * sizeof(T));
         if (c1 > c0) memcpy(to + c0, from + at + c0, (c1 - c0) * sizeof(T));
     }
@@ -106,7 +106,7 @@ static void FN(patches)(const fnn_window *w, const T *x, fnn_size p0, fnn_size p
         end = FN(row_end)(w, p, p1);
         const fnn_size oy = p / w->out_width, first = p % w->out_width * step - w->left * w->channels;
         for (fnn_size ky = k0 / run; ky * run < k1; ky++) {
-            const fnn_size c0 = FN(clip)(k0 - ky * run, 0, run), n = FN(clip)(k1 - ky * run, 0, run) - c0;
+            const fnn_size c0 = FN(within)(k0 - ky * run, 0, run), n = FN(within)(k1 - ky * run, 0, run) - c0;
             const fnn_size iy = oy * w->stride_y + ky - w->top, at = first + c0;
             const fnn_size high = iy >= 0 && iy < w->height ? row - at : -at;
             const T *from = x + iy * row + at;
@@ -129,7 +129,7 @@ static void FN(patches_turned)(const fnn_window *w, const T *x, fnn_size p0, fnn
         for (fnn_size k = k0; k < k1; k++, to += ld) {
             const fnn_size iy = oy * w->stride_y + ky - w->top, ix = ox + kx - w->left;
             const int inside = iy >= 0 && iy < w->height;
-            const fnn_size low = inside ? FN(clip)(-ix, 0, n) : n, high = FN(clip)(w->width - ix, low, n);
+            const fnn_size low = inside ? FN(within)(-ix, 0, n) : n, high = FN(within)(w->width - ix, low, n);
             if (high - low < n) memset(to, 0, n * sizeof(T));
             if (high > low) FN(copy)(to + low, x + iy * w->width + ix + low, high - low);
             if (++kx == w->size_x) {

@@ -93,7 +93,8 @@ enum fnn_optimizer {
     FNN_LAMB,      /* slots: m, v                              scalars: 1/(1-beta1^t), 1-beta1, 1-beta2,
                     *                                          1/(1-beta2^t), eps */
     FNN_MUON,      /* slots: m                                 scalars: momentum, of g, of m */
-    FNN_ADAFACTOR, /* slots: v (tensors that are no matrices)  scalars: 1-beta2, epsilon_1 */
+    FNN_ADAFACTOR, /* slots: v (tensors that are no matrices)  scalars: 1-beta2, epsilon_1, min(lr, t^-1/2),
+                    *                                          epsilon_2, threshold */
     FNN_N_OPTIMIZERS
 };
 /* A slot in brackets may be NULL: then momentum must be 0. alpha = lr * sqrt(1-beta2^t) / (1-beta1^t). */
@@ -116,7 +117,8 @@ typedef struct {
  *   rmsprop (both): rho, momentum, epsilon    adadelta: rho, epsilon
  *   adam, amsgrad, adamax, nadam, radam, lamb: beta1, beta2, epsilon    lion: beta1, beta2
  *   ftrl (both): power, l1, l2, shrinkage, beta    schedule_free: beta1, beta2, epsilon, warm-up steps
- *   muon: momentum, 1 for Nesterov    adafactor: decay of beta2, epsilon_1
+ *   muon: momentum, 1 for Nesterov, iterations, their a, b, c, length (0: 1) of a step
+ *   adafactor: decay of beta2, epsilon_1, epsilon_2, threshold
  * weight_decay is 0 for none. memory (1.0 before the first step) lasts from step to step: Nadam keeps its
  * product of momenta in memory[0], which this call advances; the others leave it alone. */
 void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, int64_t step,
@@ -240,8 +242,15 @@ typedef struct {
     /* out[j] = sum over rows of x[:, j] */
     void (*column_sum)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *out);
 
-    /* tensors.inc.c: what optimizers need that look at a whole tensor. Sums are in double, in an order that n, or rows
-     * and cols, decide alone. */
+    /* tensors.inc.c: options of optimizers, and what they need that look at a whole tensor. Sums are in double, in an
+     * order that n, or rows and cols, decide alone. */
+    /* sum += g; or where count is not 0: g = (g + sum) / count, sum = 0 */
+    void (*accumulate)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, void *sum, fnn_size ldsum, double count);
+    /* x = x held in [-limit, limit] */
+    void (*clip)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double limit);
+    /* mean = momentum * mean + (1 - momentum) * param; param = mean where overwrite */
+    void (*average)(fnn_size rows, fnn_size cols, void *param, void *mean, fnn_size ld, double momentum,
+                    int overwrite);
     double (*sum_of_squares)(fnn_size n, const void *x);
     /* row_sum[i] and col_sum[j]: sums of g[i, j]^2 + epsilon over a row and over a column. col_sum has room for nr
      * more: it is written in whole vectors. */

@@ -126,6 +126,9 @@ void fnn_optimizer_scalars(int kind, const double *hyper, double weight_decay, i
     case FNN_ADAFACTOR:
         k[0] = pow(t, hyper[0]);
         k[1] = hyper[1];
+        k[2] = fmin(learning_rate, 1 / sqrt(t));
+        k[3] = hyper[2];
+        k[4] = hyper[3];
         break;
     }
 }

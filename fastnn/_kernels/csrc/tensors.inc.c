@@ -1,5 +1,41 @@
-/* Sums and products over whole tensors, for optimizers that are not elementwise. Sums are in double: a lane of a
- * vector adds its elements in order, and then lane is added to lane. */
+/* What the options of optimizers do to gradients and parameters, and sums over whole tensors for optimizers that are
+ * not elementwise. Sums are in double: a lane of a vector adds its elements in order, and then lane is added to lane. */
+static void FN(accumulate)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, void *sum, fnn_size ldsum, double count)
+{
+    const V divisor = v_set1((T)count);
+    for (fnn_size r = 0; r < rows; r++)
+        for (fnn_size c = 0; c < cols; c += VL) {
+            T *grad = (T *)g + r * ldg + c, *total = (T *)sum + r * ldsum + c;
+            const V all = v_loadp(grad, cols - c) + v_loadp(total, cols - c);
+            v_storep(total, count != 0 ? (V){0} : all, cols - c);
+            if (count != 0) v_storep(grad, all / divisor, cols - c);
+        }
+}
+
+/* NaN stays NaN */
+static void FN(clip)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double limit)
+{
+    const V high = v_set1((T)limit);
+    for (fnn_size r = 0; r < rows; r++)
+        for (fnn_size c = 0; c < cols; c += VL) {
+            T *p = (T *)x + r * ldx + c;
+            v_storep(p, v_min(high, v_max(-high, v_loadp(p, cols - c))), cols - c);
+        }
+}
+
+static void FN(average)(fnn_size rows, fnn_size cols, void *param, void *mean, fnn_size ld, double momentum,
+                        int overwrite)
+{
+    const V old = v_set1((T)momentum), new = v_set1((T)(1 - momentum));
+    for (fnn_size r = 0; r < rows; r++)
+        for (fnn_size c = 0; c < cols; c += VL) {
+            T *p = (T *)param + r * ld + c, *m = (T *)mean + r * ld + c;
+            const V a = v_fma(old, v_loadp(m, cols - c), new * v_loadp(p, cols - c));
+            v_storep(m, a, cols - c);
+            if (overwrite) v_storep(p, a, cols - c);
+        }
+}
+
 INLINE double FN(sum_of_lanes)(FN(wide) a)
 {
     double total = 0;
