@@ -21,7 +21,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-__all__ = ["Header", "brief", "encode", "read_header", "read_tensors"]
+__all__ = ["Header", "Table", "brief", "encode", "read_header", "read_tensors"]
 
 Array = NDArray[Any]
 Table = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each tensor

@@ -22,6 +22,7 @@ from fastnn.inputs import (
     as_features,
     as_labels,
     as_targets,
+    check_count,
     check_indices,
     check_seed,
     check_shape,
@@ -333,9 +334,8 @@ class Sequential(Trainer):
             state = self._optimizer_state() if kind == "train" else None
             need_grad = (state is None or state.needs_whole_gradients or program.has_python
                          or program.two_phases(rows, 1))
-            slots = () if state is None else state.slots
-            work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None, slots,
-                                    self._mask)
+            work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None,
+                                    () if state is None else state.slots, self._mask)
             found = self._workspaces[kind] = engine.Runner(work)
         return found
 
@@ -353,9 +353,10 @@ class Sequential(Trainer):
         x : array-like (n, ...)
             Samples, in any real dtype, order and strides.
         batch_size, verbose : ignored
-            Accepted for code written for Keras; the engine chooses its pieces itself.
+            Accepted for code written for Keras; the engine chooses its pieces itself. Only callbacks with methods
+            for batches of predictions are told of batches of `batch_size` (32 by default).
         callbacks : list of Callback, optional
-            Their ``on_predict_begin`` and ``on_predict_end`` are called.
+            Their ``on_predict_`` methods are called.
         n_threads : int, optional
 
         Returns
@@ -373,15 +374,31 @@ class Sequential(Trainer):
             self._check_indices(rows, "x", shape)
         if not self.built:
             self.build(shape)
+        threads = effective_n_threads(n_threads)
         if callbacks is None:
-            out = self._predicting().predict(rows, effective_n_threads(n_threads))
+            out = self._predicting().predict(rows, threads)
         else:
-            with CallbackList(checked_callbacks(callbacks), self, {"samples": len(rows), "verbose": verbose}) as calls:
-                calls.call("on_predict_begin", {})
-                out = self._predicting().predict(rows, effective_n_threads(n_threads))
-                calls.call("on_predict_end", {})
+            out = self._predict_telling(rows, check_count("batch_size", batch_size or 32), threads, callbacks)
         shape = self._layers[-1].output_shape
         return out if len(shape) == 1 else out.reshape(len(out), *shape)
+
+    def _predict_telling(self, rows: Array, batch: int, threads: int, callbacks: Sequence[Callback]) -> Array:
+        """The same with calls of `callbacks`, in batches if any of them asks for batches."""
+        params = {"samples": len(rows), "steps": -(-len(rows) // batch)}
+        pool = self._predicting()
+        with CallbackList(checked_callbacks(callbacks), self, params) as calls:
+            calls.call("on_predict_begin", {})
+            if calls.asks("on_predict_batch_begin") or calls.asks("on_predict_batch_end"):
+                parts = []
+                for i, start in enumerate(range(0, len(rows), batch)):
+                    calls.call("on_predict_batch_begin", i, {})
+                    parts.append(pool.predict(rows[start:start + batch], threads))
+                    calls.call("on_predict_batch_end", i, {"outputs": parts[-1]})
+                out = np.concatenate(parts)
+            else:
+                out = pool.predict(rows, threads)
+            calls.call("on_predict_end", {})
+        return out
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for one batch; the same as `predict`."""
@@ -510,7 +527,8 @@ class Sequential(Trainer):
         ----------
         path : str or os.PathLike
         include_optimizer : bool, default True
-            Whether the optimizer's slots are kept, so that training can go on.
+            Whether the optimizer's slots are kept, so that training can go on; in ``on_epoch_end`` and
+            ``on_train_batch_end`` of a callback also where `fit` stands, for ``fit(..., resume=path)``.
 
         Raises
         ------
@@ -564,7 +582,7 @@ class Sequential(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
         left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
-                    "_grad", "_state")
+                    "_grad", "_state", "_run")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks
@@ -578,7 +596,7 @@ class Sequential(Trainer):
         self._new_locks()
         self._mask = None
         self._reset_engine()
-        self._state = None
+        self._state = self._run = None
         if self.built:
             self._allocate()
         if optimizer is not None:
@@ -590,9 +608,10 @@ class Sequential(Trainer):
 
 
 def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Loss | None = None,
-            inputs: bool = False, rules: Mapping[int, Any] | None = None) -> engine.Program:
+            inputs: bool = False, rules: dict[int, int] | None = None) -> engine.Program:
     """The program of built layers that follow one another, and of a loss behind the last of them. `inputs`: whether
-    the gradient with respect to what goes in is wanted too; `rules`: what the optimizer does with parameters."""
+    the gradient with respect to what goes in is wanted too; `rules`: which of the optimizer's rules a parameter at an
+    offset of the flat block is under, where it is not the first."""
     program = engine.Program(dtype, layers[0].n_inputs, rules)
     last = layers[-1]
     kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)

@@ -8,32 +8,37 @@ in it is run, unpickled, or imported by name.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._safetensors import MAX_COUNT, brief, encode, read_header, read_tensors
+from fastnn._safetensors import MAX_COUNT, Header, Table, brief, encode, read_header, read_tensors
 from fastnn.descriptions import described_model, described_object, new_model, new_training_objects
 from fastnn.errors import ModelFormatError
 from fastnn.files import StrPath, write_file
 from fastnn.inputs import check_count, check_shape
 from fastnn.layers.base import Layer
+from fastnn.run import Run, Saved
 
 if TYPE_CHECKING:
     from fastnn.model import Sequential
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["load_model", "read_run", "save_model"]
 
 Array = NDArray[Any]
 
 VERSION = "1"
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
 PARTS = ("model", "training", "user")
+RUN = "run."  # tensors of a run of `fit`
+SETTINGS = ("learning_rate", "weight_decay")  # of an optimizer, which callbacks may change
 # Averages of squares and magnitudes; a negative one would make the next step NaN.
 NEVER_NEGATIVE = {f"optimizer.{slot}" for slot in
                   ("velocity", "accumulator", "accumulated_grad", "accumulated_delta", "v", "v_hat", "u", "r", "c")}
@@ -47,7 +52,8 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
 
     The file is written beside `path` under a temporary name, forced to disk and renamed: whatever happens,
     the file at `path` is the whole old one or the whole new one. A symbolic link is followed, an existing
-    file's mode kept. The same model gives the same bytes. In a callback it saves the state between epochs.
+    file's mode kept. The same model gives the same bytes. In ``on_epoch_end`` and ``on_train_batch_end`` of a
+    callback it saves, with the optimizer, where `fit` stands, for ``fit(..., resume=path)``.
 
     Parameters
     ----------
@@ -93,6 +99,9 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
     tensors |= {f"masks.{leaf.path}.{name}": mask for leaf in model._leaves() for name, mask in leaf.masks.items()}
     for name, tensor in tensors.items():
         _check_values(name, tensor)
+    if include_optimizer and (run := model._run_at_rest()) is not None:
+        training["run"], arrays = run.get_state(model.stop_training, [layer.trainable for layer in model._family])
+        tensors |= {RUN + name: array for name, array in arrays.items()}
     record = {"version": VERSION, "model": described_model(model), "training": training,
               "user": model.metadata}
     write_file(path, encode(record, tensors))
@@ -151,13 +160,20 @@ def load_model(path: StrPath, custom_objects: Mapping[str, type] | None = None,
     for name, cls in custom.items():
         if not isinstance(name, str) or not isinstance(cls, type):
             raise TypeError(f"custom_objects must map names to classes; received {name!r}: {cls!r}")
+    with _opened(path) as file:
+        return _read(file, custom, compile)
+
+
+@contextmanager
+def _opened(path: StrPath) -> Iterator[BinaryIO]:
+    """The file; what is found wrong with it becomes a ModelFormatError that names it."""
     source = os.fspath(path)
     if not stat.S_ISREG(os.stat(source).st_mode):
         raise ModelFormatError(f"{source}: not a regular file")
     try:
         # NONBLOCK: should a pipe take the file's place meanwhile, it reads as empty instead of blocking.
         with open(source, "rb", opener=lambda name, flags: os.open(name, flags | NONBLOCK)) as file:
-            return _read(file, custom, compile)
+            yield file
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ModelFormatError(f"{source}: {error}") from error
 
@@ -169,25 +185,44 @@ def _read(file: BinaryIO, custom: dict[str, type], compile: bool) -> Sequential:
     input_shape = check_shape("input_shape", config.get("input_shape"))
     places = _places(model, input_shape)
     objects = new_training_objects(training, custom) if compile else None
-    sizes = [shape for _, _, shape in places.values()]
-    slots = _slot_shapes(header.table, training, objects, sizes)
-    needed = {name: (model.dtype, shape) for name, (_, _, shape) in places.items()}
-    masks = {f"masks.{name.removeprefix('layers.')}": name for name in places}
-    masks = masks if any(name in header.table for name in masks) else {}
-    _compare(header.table, needed | {name: ("bool", needed[weight][1]) for name, weight in masks.items()}
-             | {name: (model.dtype, shape) for name, shape in slots.items()})
-    tensors = read_tensors(file, header)
-    for name, tensor in tensors.items():
-        _check_values(name, tensor)
+    masks = _mask_names(header.table, places)
+    shapes = {name: shape for name, (_, _, shape) in places.items()}
+    slots = _slot_shapes(header.table, training, objects, list(shapes.values()))
+    needed = _needed(shapes, masks, slots, model.dtype)
+    tensors = _checked_tensors(file, header, needed, "run" in training)
     for name, (layer, weight, _) in places.items():
         layer.weights[weight] = tensors[name]  # the model copies them into its own block as it is built
     for name, weight_name in masks.items():
         layer, weight, _ = places[weight_name]
-        layer._masks[weight] = tensors[name].view(np.uint8) != 0
+        layer._masks[weight] = _as_mask(tensors[name])
     model.build(input_shape)
     model.metadata = user
     _resume(model, training, objects, [tensors[name] for name in slots])
     return model
+
+
+def _mask_names(table: Mapping[str, Any], weights: Iterable[str]) -> dict[str, str]:
+    """The tensors of masks and whose they are, if the file has any: it then has those of all weights."""
+    masks = {f"masks.{name.removeprefix('layers.')}": name for name in weights}
+    return masks if any(name in table for name in masks) else {}
+
+
+def _needed(weights: Mapping[str, tuple[int, ...]], masks: Mapping[str, str], slots: Mapping[str, tuple[int, ...]],
+            dtype: str) -> Table:
+    """The tensors that a file must hold."""
+    return ({name: (dtype, shape) for name, shape in weights.items()}
+            | {name: ("bool", weights[of]) for name, of in masks.items()}
+            | {name: (dtype, shape) for name, shape in slots.items()})
+
+
+def _checked_tensors(file: BinaryIO, header: Header, needed: Table, with_run: bool) -> dict[str, Array]:
+    """All tensors of a file, if they are those that it needs, and those of a run."""
+    table = {name: entry for name, entry in header.table.items() if not (with_run and name.startswith(RUN))}
+    _compare(table, needed)
+    tensors = read_tensors(file, header)
+    for name in table:
+        _check_values(name, tensors[name])
+    return tensors
 
 
 def _checked_record(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -244,6 +279,10 @@ def _check_values(name: str, tensor: Array) -> None:
         raise ValueError(f"{name} contains a negative number; at least 0 is allowed")
 
 
+def _as_mask(tensor: Array) -> Array:
+    return tensor.view(np.uint8) != 0
+
+
 def _resume(model: Sequential, training: dict[str, Any], objects: Any, slots: Sequence[Array]) -> None:
     """Compile the model and put training where it stood."""
     model._shuffles = check_count("shuffles", training.get("shuffles"), 0, MAX_COUNT)
@@ -251,9 +290,11 @@ def _resume(model: Sequential, training: dict[str, Any], objects: Any, slots: Se
         return
     optimizer, loss, watched = objects
     model.compile(optimizer, loss, metrics=watched)
-    saved = training.get("state")
-    if saved is None:
-        return
+    if training.get("state") is not None:
+        _set_optimizer_state(model, training["state"], slots)
+
+
+def _set_optimizer_state(model: Sequential, saved: Any, slots: Sequence[Array]) -> None:
     if not isinstance(saved, dict):
         raise ValueError(f"the optimizer's state is {brief(saved)}; an object is allowed")
     step, memory = check_count("step", saved.get("step"), 0, MAX_COUNT), saved.get("memory")
@@ -263,8 +304,79 @@ def _resume(model: Sequential, training: dict[str, Any], objects: Any, slots: Se
         raise ValueError(f"the optimizer's memory is {brief(memory)}; "
                          f"{len(state.memory)} floats in [0, 1] are allowed")
     state.step, state.memory[:] = step, memory
-    for slot, name, block in zip(slots, optimizer._blocks(), state.blocks, strict=True):
+    assert model.optimizer is not None
+    for slot, name, block in zip(slots, model.optimizer._blocks(), state.blocks, strict=True):
         start = 0
         for part in _parts(model, name, block):
             part[...] = slot[start:start + part.size]
             start += part.size
+
+
+# ---- runs of fit that go on ----------------------------------------------------------------------------------
+
+
+def read_run(model: Sequential, run: Run, path: StrPath) -> Saved:
+    """The state of a run that was saved in a callback, checked to be of this model and a training like `run`.
+
+    Nothing of the model changes before ``restore`` of what is returned is called with it.
+    """
+    with _opened(path) as file:
+        header = read_header(file)
+        config, training, user = _checked_record(header.record)
+        _compare_descriptions(model, config, training)
+        if not isinstance(training.get("state"), dict):
+            raise ValueError("it has no optimizer's state, without which no run can go on")
+        weights = {f"layers.{leaf.path}.{name}": (leaf, name, weight.shape)
+                   for leaf in model._leaves() for name, weight in leaf.weights.items()}
+        masks = _mask_names(header.table, weights)
+        shapes = {name: shape for name, (_, _, shape) in weights.items()}
+        slots = _slot_shapes(header.table, training, (model.optimizer,), list(shapes.values()))
+        tensors = _checked_tensors(file, header, _needed(shapes, masks, slots, model.dtype), True)
+        arrays = {name.removeprefix(RUN): array for name, array in tensors.items() if name.startswith(RUN)}
+        seed = check_count("seed", config.get("seed"), 0, MAX_COUNT)
+        shuffles = check_count("shuffles", training.get("shuffles"), 0, MAX_COUNT)
+
+        def restore(saved: Saved) -> None:
+            assert model.optimizer is not None
+            for setting in SETTINGS:
+                value = training["optimizer"]["config"].get(setting)
+                if value != _as_json(model.optimizer.get_config()[setting]):
+                    setattr(model.optimizer, setting, value)
+            for layer, trainable in zip(model._family, saved.trainable, strict=True):
+                layer.trainable = trainable
+            if model._mask is not None and not masks:
+                model._release_masks()
+            for mask, name in masks.items():
+                leaf, weight, _ = weights[name]
+                model._hold(leaf, {weight: _as_mask(tensors[mask])})
+            for name, (leaf, weight, _) in weights.items():
+                leaf.weights[weight][...] = tensors[name]
+            _set_optimizer_state(model, training["state"], [tensors[name] for name in slots])
+            model.seed, model._shuffles, model.metadata, model.stop_training = seed, shuffles, user, saved.stop
+
+        return Saved.checked(training.get("run"), arrays, run, len(model._family), restore)
+
+
+def _compare_descriptions(model: Sequential, config: dict[str, Any], training: dict[str, Any]) -> None:
+    """Refuse the run of another model, or of one compiled otherwise; callbacks may have changed the rest."""
+    for what, saved, here in [
+        ("model", config | {"seed": model.seed}, described_model(model)),
+        ("optimizer", training.get("optimizer"), described_object(model.optimizer)),
+        ("loss", training.get("loss"), described_object(model.loss)),
+        ("metrics", training.get("metrics"), [described_object(metric) for metric in model.metrics]),
+    ]:
+        if _steady(saved) != _steady(_as_json(here)):
+            raise ValueError(f"it is of another {what}: {brief(saved)}, here {brief(here)}. Make the same one, or "
+                             "remove the file to begin anew")
+
+
+def _steady(value: Any) -> Any:
+    """A description without what may change while a model is trained."""
+    if isinstance(value, dict):
+        return {key: _steady(item) for key, item in value.items() if key not in ("trainable", *SETTINGS)}
+    return [_steady(item) for item in value] if isinstance(value, list) else value
+
+
+def _as_json(value: Any) -> Any:
+    """`value` as it comes back from a file."""
+    return json.loads(json.dumps(value, default=np.generic.item))

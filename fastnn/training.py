@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,19 @@ from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.errors import DivergenceError
+from fastnn.files import StrPath
 from fastnn.inputs import all_finite, as_array, check_count, check_finite
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
 from fastnn.named import number
+from fastnn.run import Run, Spec
 
 __all__ = ["Trainer"]
 
+EVALUATION_ROWS = 1024  # of a piece of the engine's
 REMEDY = "A smaller learning rate or scaled inputs are the usual remedies"
 
 Array = NDArray[Any]
-Spec = tuple[str, float, Array]  # kind, parameter and state of a metric
 
 
 class Trainer:
@@ -51,6 +53,7 @@ class Trainer:
         self._state_of: optimizers.Optimizer | None = None
         self._state_decay: float | None = None        # that the state's rules have
         self._shuffles = 0
+        self._run: Run | None = None  # the call of fit that is under way
 
     # ---- compile --------------------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class Trainer:
             callbacks: Sequence[Callback] | None = None, validation_split: float = 0.0,
             validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
             class_weight: Mapping[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
-            n_threads: int | None = None) -> History:
+            *, resume: StrPath | None = None, n_threads: int | None = None) -> History:
         """Train for some epochs.
 
         The whole of an epoch runs in compiled code. The resulting weights are the same to the bit for any number
@@ -194,6 +197,10 @@ class Trainer:
         sample_weight : array-like (n,), optional
             Weight of each sample in the loss: finite, at least 0, not all 0.
         initial_epoch : int, default 0
+        resume : str or path-like, optional
+            A file that `save` wrote in a callback during such a call: training goes on where it stood then, in the
+            middle of an epoch too, and ends with the same bits. Model, data, `batch_size`, `shuffle` and callbacks
+            must be as they were.
         n_threads : int, optional
             At most this many threads (`fastnn.get_num_threads` by default); small models use fewer.
 
@@ -227,61 +234,106 @@ class Trainer:
             validation = None if validation_data is None else self._validation(validation_data, shape)
             calls_of_user = checked_callbacks(callbacks)
             self.build(shape)
-            watched = self.metrics
             history = self.history = History()
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
             steps = -(-data.n // batch_size)
             calls = CallbackList([*calls_of_user, history, *shown], self,
                                  {"epochs": epochs, "steps": steps, "samples": data.n, "verbose": verbose})
             self.stop_training = False
-            with calls:
-                self._call(calls, "on_train_begin", {})
-                logs: dict[str, float] = {}
-                for epoch in range(initial_epoch, epochs):
-                    self._call(calls, "on_epoch_begin", epoch, {})
-                    try:
-                        logs = self._guarded_epoch(data, batch_size, bool(shuffle), threads, epoch, watched, calls)
-                    except DivergenceError as error:
-                        if not calls.accept(error):
-                            raise
-                        logs = dict.fromkeys(_names(watched, validation is not None), math.nan)
-                        self.stop_training = True
-                    else:
-                        logs |= self._validate(validation, threads, watched, calls)
-                    self._call(calls, "on_epoch_end", epoch, logs)
-                    if self.stop_training:
-                        break
-                self._take_average()
-                self._call(calls, "on_train_end", logs)
+            run = self._run = Run(calls, {"samples": data.n, "batch_size": batch_size, "shuffle": bool(shuffle),
+                                          "validation": None if validation is None else validation.n})
+            run.begin(initial_epoch, self._specs(self.metrics))
+            try:
+                if resume is not None:
+                    self._resume_from(resume)
+                with calls:
+                    self._fit(run, data, validation, range(initial_epoch, epochs), threads)
+            finally:
+                self._run = None
         return history
 
-    def _call(self, calls: CallbackList, method: str, *arguments: Any) -> None:
-        """A method of all callbacks, between epochs, when they may change the weights."""
+    def _fit(self, run: Run, data: engine.Data, validation: engine.Data | None, epochs: range, threads: int) -> None:
+        """The epochs of a run, from its beginning or from where a saved one stood."""
+        watched = self.metrics
+        self._call(run.calls, "on_train_begin", {})
+        if run.saved is not None:  # an epoch that was begun is completed
+            epochs = range(run.saved.epoch, max(run.saved.epoch + 1, epochs.stop))
+        for epoch in epochs:
+            run.begin(epoch, self._specs(watched))
+            self._call(run.calls, "on_epoch_begin", epoch, {})
+            self._take_up(run)
+            if run.logs is None:
+                run.logs = self._validated_epoch(run, data, validation, watched, threads)
+            self._tell_at_rest(run, "on_epoch_end", epoch, run.logs)
+            if self.stop_training:
+                break
+        self._take_average()
+        self._call(run.calls, "on_train_end", run.logs or {})
+
+    def _resume_from(self, path: StrPath) -> None:
+        """Go on from a file as soon as the first epoch has begun; only `fit` and what it calls may ask for it."""
+        from fastnn.saving import read_run
+
+        assert self._run is not None
+        self._run.saved = read_run(self, self._run, path)  # type: ignore[arg-type]
+
+    def _take_up(self, run: Run) -> None:
+        if run.saved is not None:
+            saved, run.saved = run.saved, None
+            self._allowed_to_change(run.set_state, saved)
+            self._allowed_to_change(saved.restore, saved)
+
+    def _run_at_rest(self) -> Run | None:
+        """The run, where a callback is being told of the end of a batch or an epoch: what it saves can go on."""
+        run = self._run
+        return run if run is not None and run.at_rest and self._holder == threading.get_ident() else None
+
+    def _tell_at_rest(self, run: Run, method: str, *arguments: Any) -> None:
+        """All callbacks that do not know it yet: when a run goes on, some may."""
+        run.at_rest, first, run.told = True, run.told, 0
+        try:
+            self._call(run.calls, method, *arguments, first=first)
+        finally:
+            run.at_rest = False
+
+    def _validated_epoch(self, run: Run, data: engine.Data, validation: engine.Data | None,
+                         watched: Sequence[Metric], threads: int) -> dict[str, float]:
+        try:
+            logs = self._guarded_epoch(data, run.plan["batch_size"], run.plan["shuffle"], threads, run, watched)
+        except DivergenceError as error:
+            if not run.calls.accept(error):
+                raise
+            self.stop_training = True
+            return dict.fromkeys(_names(watched, validation is not None), math.nan)
+        if validation is not None:
+            self._call(run.calls, "on_test_begin", {})
+            found = self._evaluate(validation, threads, watched, run.calls)
+            self._call(run.calls, "on_test_end", found)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        return logs
+
+    def _call(self, calls: CallbackList, method: str, *arguments: Any, first: int = 0) -> None:
+        """A method of all callbacks, between epochs or batches."""
+        self._allowed_to_change(calls.call, method, *arguments, first=first)
+
+    def _allowed_to_change(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+        """A call that may change the weights, though the model is being trained."""
         self._holder = threading.get_ident()
         try:
-            calls.call(method, *arguments)
+            function(*arguments, **named)
         finally:
             self._holder = None
 
-    def _validate(self, validation: engine.Data | None, threads: int, watched: Sequence[Metric],
-                  calls: CallbackList) -> dict[str, float]:
-        if validation is None:
-            return {}
-        self._call(calls, "on_test_begin", {})
-        logs = self._evaluate(validation, threads, watched)
-        self._call(calls, "on_test_end", logs)
-        return {f"val_{name}": value for name, value in logs.items()}
-
-    def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
-                       watched: Sequence[Metric], calls: CallbackList) -> dict[str, float]:
+    def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, run: Run,
+                       watched: Sequence[Metric]) -> dict[str, float]:
         """An epoch after which weights and slots are finite, or the weights those from before it."""
         check_finite(self._flat[None], "the model's weights")
         before = self._flat.copy()
         try:
-            logs = self._epoch(data, batch_size, shuffle, threads, epoch, watched, calls)
+            logs = self._epoch(data, batch_size, shuffle, threads, watched, run)
             if not self._finite_slots():
-                raise DivergenceError(f"the optimizer's slots became NaN or infinite in epoch {epoch + 1}",
-                                      epoch + 1, -(-data.n // batch_size))
+                raise DivergenceError(f"the optimizer's slots became NaN or infinite in epoch {run.epoch + 1}",
+                                      run.epoch + 1, -(-data.n // batch_size))
         except BaseException as error:  # Ctrl-C too must leave a model that can be used
             if all_finite(self._flat) and self._finite_slots():
                 raise
@@ -297,37 +349,84 @@ class Trainer:
     def _finite_slots(self) -> bool:
         return all(all_finite(block) for block in (self._state.blocks if self._state is not None else ()))
 
-    def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, epoch: int,
-               watched: Sequence[Metric], calls: CallbackList | None) -> dict[str, float]:
+    def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, watched: Sequence[Metric],
+               run: Run | None = None) -> dict[str, float]:
+        """An epoch, or what is left of it in a run that goes on."""
         assert self.optimizer is not None
         batch = min(batch_size, data.n)
+        steps = -(-data.n // batch)
         state = self._optimizer_state()
         runner = self._workspace("train", batch)
-        rates = self.optimizer.learning_rate
-        if not isinstance(rates, float):
-            rates = self.optimizer.rates(state.step, -(-data.n // batch))
         # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
-        index = self._shuffled(data.n) if shuffle and batch < data.n else None
-        specs = self._specs(watched)
-        tick = None if calls is None else partial(_progress, calls, batch, data.n)
-        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads, specs,
-                                                           tick)
+        index = self._shuffled(data.n, run) if shuffle and batch < data.n else None
+        specs = self._specs(watched) if run is None else run.specs
+        if run is None:
+            rates = self._rates(0, steps)
+            loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads,
+                                                               specs)
+        else:
+            each = None
+            if run.calls.asks("on_train_batch_begin") or run.calls.asks("on_train_batch_end"):
+                each = partial(self._between_batches, run, data.n, batch, watched)
+            if not self._before_batches(run, each):
+                return _logs(run.loss_sum / min(run.batch * batch, data.n), watched, specs)
+            rates = self._rates(run.batch, steps)
+            loss_sum, done, nonfinite, overflow = runner.train(
+                data, state, index, batch, rates, self.seed, threads, specs,
+                partial(_progress, run.calls, batch, data.n), run.batch, run.loss_sum, each)
+        epoch = 1 if run is None else run.epoch + 1
         if nonfinite:
             raise DivergenceError(
-                f"the loss became NaN or infinite in epoch {epoch + 1}, batch {done + 1} of {-(-data.n // batch)} "
-                f"(learning rate {_rate(rates, done):g}); the weights are those from before that batch. {REMEDY}",
-                epoch + 1, done + 1)
+                f"the loss became NaN or infinite in epoch {epoch}, batch {done + 1} of {steps} (learning rate "
+                f"{_rate(rates, done):g}); the weights are those from before that batch. {REMEDY}", epoch, done + 1)
         if overflow:
-            raise DivergenceError(
-                f"the update of epoch {epoch + 1}, batch {done} of {-(-data.n // batch)} made weights NaN or infinite "
-                f"(learning rate {_rate(rates, done - 1):g})", epoch + 1, done)
-        return _logs(loss_sum / data.n, watched, specs)
+            raise DivergenceError(f"the update of epoch {epoch}, batch {done} of {steps} made weights NaN or infinite "
+                                  f"(learning rate {_rate(rates, done - 1):g})", epoch, done)
+        return _logs(loss_sum / min(done * batch, data.n), watched, specs)
 
-    def _shuffled(self, n: int) -> NDArray[np.int64]:
-        """A new order of n samples; the k-th of a model depends on its seed and k alone."""
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 1, self._shuffles))))
-        self._shuffles += 1
-        return rng.permutation(n)
+    def _rates(self, done: int, steps: int) -> Any:
+        """The learning rate, or that of each batch of an epoch of which `done` batches are done."""
+        assert self.optimizer is not None
+        rate = self.optimizer.learning_rate
+        if isinstance(rate, float):
+            return rate
+        to_come = self.optimizer.rates(self._optimizer_state().step, steps - done)
+        return np.concatenate([np.zeros(done), to_come])
+
+    def _before_batches(self, run: Run, each: Callable[[int, float], Any] | None) -> bool:
+        """What callbacks are told before the first batch of an epoch, or of the rest of one; False: no batches."""
+        if run.batch and self.stop_training:
+            return False
+        try:
+            if each is not None:
+                each(run.batch, run.loss_sum)
+        except StopIteration:
+            return False
+        return True
+
+    def _between_batches(self, run: Run, n: int, batch: int, watched: Sequence[Metric], done: int,
+                         loss_sum: float) -> float | None:
+        """Called by the engine after every batch: the next one's learning rate, or None for that of the schedule."""
+        run.batch, run.loss_sum = done, loss_sum
+        if done:
+            self._tell_at_rest(run, "on_train_batch_end", done - 1,
+                               _logs(loss_sum / min(done * batch, n), watched, run.specs))
+            if self.stop_training:
+                raise StopIteration
+        if done * batch < n:
+            self._call(run.calls, "on_train_batch_begin", done, {})
+        assert self.optimizer is not None
+        rate = self.optimizer.learning_rate
+        return rate if isinstance(rate, float) else None
+
+    def _shuffled(self, n: int, run: Run | None = None) -> NDArray[np.int64]:
+        """A new order of n samples, or that of the epoch that goes on; the k-th of a model depends on its seed and k
+        alone."""
+        k = self._shuffles if run is None or run.order is None else run.order
+        self._shuffles = max(self._shuffles, k + 1)
+        if run is not None:
+            run.order = k
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 1, k)))).permutation(n)
 
     def _validation(self, validation_data: Any, shape: tuple[int, ...]) -> engine.Data:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -350,7 +449,7 @@ class Trainer:
         batch_size, verbose : ignored
             Accepted for code written for Keras; the result does not depend on batches.
         callbacks : list of Callback, optional
-            Their ``on_test_begin`` and ``on_test_end`` are called.
+            Their ``on_test_`` methods are called.
         return_dict : bool, default False
         n_threads : int, optional
 
@@ -369,17 +468,27 @@ class Trainer:
         data = self._built_data(x, y, sample_weight)
         if calls is None:
             return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
-        with CallbackList(calls, self, {"samples": data.n, "verbose": verbose}) as told:
+        params = {"samples": data.n, "steps": -(-data.n // EVALUATION_ROWS), "verbose": verbose}
+        with CallbackList(calls, self, params) as told:
             told.call("on_test_begin", {})
-            logs = self._evaluate(data, threads, self.metrics)
+            logs = self._evaluate(data, threads, self.metrics, told)
             told.call("on_test_end", logs)
         return _as_keras(logs, return_dict)
 
-    def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric]) -> dict[str, float]:
+    def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric],
+                  calls: CallbackList | None = None) -> dict[str, float]:
         pool = self._evaluating()
         specs = self._specs(watched)
-        loss_sum = pool.evaluate(data, threads, specs)
-        return _logs(loss_sum / data.n, watched, specs)
+        if calls is None or not (calls.asks("on_test_batch_begin") or calls.asks("on_test_batch_end")):
+            return _logs(pool.evaluate(data, threads, specs) / data.n, watched, specs)
+        loss_sum = 0.0  # of the engine's own pieces: the same bits as in one call
+        for i, start in enumerate(range(0, data.n, EVALUATION_ROWS)):
+            calls.call("on_test_batch_begin", i, {})
+            end = min(start + EVALUATION_ROWS, data.n)
+            loss_sum += pool.evaluate(data.part(start, end), threads, specs)
+            logs = _logs(loss_sum / end, watched, specs)
+            calls.call("on_test_batch_end", i, logs)
+        return logs
 
     def _specs(self, watched: Sequence[Metric]) -> list[Spec]:
         """Metrics as the engine takes them, their states at the beginning."""
@@ -411,7 +520,7 @@ class Trainer:
         threads = effective_n_threads(n_threads)
         with self._exclusively("train_on_batch"):
             data = self._built_data(x, y, sample_weight, class_weight)
-            logs = self._epoch(data, data.n, False, threads, 0, self.metrics, None)
+            logs = self._epoch(data, data.n, False, threads, self.metrics)
         return _as_keras(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,

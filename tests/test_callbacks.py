@@ -388,7 +388,8 @@ def test_validation_is_a_test():
     x, y = classes()
     told = Calls()
     classifier().fit(x, y, validation_split=0.5, verbose=0, callbacks=[told])
-    assert told.calls == ["on_train_begin", "on_epoch_begin", "on_test_begin", "on_test_end", "on_epoch_end",
+    assert told.calls == ["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end",
+                          "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end", "on_epoch_end",
                           "on_train_end"]
 
 
@@ -410,7 +411,9 @@ def test_evaluate_and_predict_call_callbacks():
     assert model.evaluate(x, y, callbacks=[told, tell], return_dict=True) == plain
     assert ends == [plain, "closed"]
     assert np.array_equal(model.predict(x, callbacks=[told]), model.predict(x))
-    assert told.calls == ["on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end"]
+    assert told.calls == ["on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end",
+                          "on_predict_begin", *["on_predict_batch_begin", "on_predict_batch_end"] * 2,
+                          "on_predict_end"]
     assert told.model is model
 
 
@@ -420,3 +423,158 @@ def test_no_callback_warns_where_all_is_well():
         warnings.simplefilter("error")
         classifier().fit(x, y, validation_split=0.2, verbose=0, callbacks=[
             callbacks.EarlyStopping(), callbacks.ReduceLROnPlateau("val_accuracy"), callbacks.TerminateOnNaN()])
+
+
+# ---- batches ----
+
+
+class Batches(callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.begun, self.logs = [], []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.begun.append(batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append((batch, logs))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_batches_are_told_with_the_means_so_far(n_threads):
+    x, y = classes(n=50)
+    model, twin, told = classifier(), classifier(), Batches()
+    history = model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0, callbacks=[told], n_threads=n_threads)
+    plain = classifier()
+    assert plain.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0).history == history.history
+    assert same(plain.get_weights(), model.get_weights())
+    assert told.begun == [batch for batch, _ in told.logs] == [0, 1, 2, 3] * 2
+    sums = np.zeros(2)
+    for i, start in enumerate(range(0, 50, 16)):
+        rows = slice(start, min(start + 16, 50))
+        sums += np.array(twin.train_on_batch(x[rows], y[rows])) * len(x[rows])
+        np.testing.assert_allclose(list(told.logs[i][1].values()), sums / rows.stop, rtol=1e-12)
+    assert told.logs[3][1] == {name: values[0] for name, values in history.history.items()}
+
+
+def test_the_old_names_of_batch_methods():
+    calls = []
+
+    class Old(callbacks.Callback):
+        def on_batch_begin(self, batch, logs=None):
+            calls.append(("begin", batch))
+
+        def on_batch_end(self, batch, logs=None):
+            calls.append(("end", batch, list(logs)))
+
+    x, y = classes()
+    classifier().fit(x, y, batch_size=30, verbose=0, callbacks=[Old()])
+    assert calls == [("begin", 0), ("end", 0, ["loss", "accuracy"]), ("begin", 1), ("end", 1, ["loss", "accuracy"])]
+
+
+def test_only_those_who_ask_are_told_of_batches(tmp_path):
+    x, y = classes()
+    model = classifier()
+    for callback in (callbacks.Callback(), callbacks.BackupAndRestore(tmp_path), callbacks.LambdaCallback(),
+                     callbacks.ModelCheckpoint(tmp_path / "m"), callbacks.EarlyStopping(), callbacks.ProgressBar()):
+        calls = callbacks.CallbackList([callback], model, {})
+        assert not any(calls.asks(name) for name in vars(callbacks.Callback) if "_batch_" in name and "train" in name)
+    assert callbacks.CallbackList([callbacks.ModelCheckpoint("m", save_freq=3)], model, {}).asks("on_train_batch_end")
+    model.fit(x, y, verbose=0)
+
+
+def test_training_can_be_ended_between_batches():
+    class Stop(Batches):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            self.model.stop_training = batch == 1
+
+    x, y = classes()
+    model, twin, stop = classifier(), classifier(), Stop()
+    history = model.fit(x, y, batch_size=10, epochs=3, shuffle=False, validation_data=(x, y), verbose=0,
+                        callbacks=[stop])
+    for start in (0, 10):
+        twin.train_on_batch(x[start:start + 10], y[start:start + 10])
+    assert same(model.get_weights(), twin.get_weights())
+    assert history.epoch == [0]
+    assert history.history["loss"] == [stop.logs[-1][1]["loss"]]
+    assert history.history["val_loss"] == [model.evaluate(x, y)[0]]
+    assert stop.begun == [0, 1]
+
+
+def test_a_learning_rate_set_between_batches_counts_at_once():
+    rates = [0.5, 0.25, 0.125, 0.0625]
+
+    class Rates(callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.optimizer.learning_rate = rates[batch]
+
+    x, y = classes(n=40)
+    model, twin = classifier(optimizers.SGD(9.0)), classifier(optimizers.SGD(9.0))
+    model.fit(x, y, batch_size=10, shuffle=False, verbose=0, callbacks=[Rates()])
+    for i, rate in enumerate(rates):
+        twin.optimizer.learning_rate = rate
+        twin.train_on_batch(x[10 * i:10 * i + 10], y[10 * i:10 * i + 10])
+    assert same(model.get_weights(), twin.get_weights())
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_between_batches_a_callback_may_predict_evaluate_save_and_set_weights(tmp_path, n_threads):
+    x, y = classes(n=2000)
+    seen = []
+
+    class Look(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.predict(x)
+            seen.append(self.model.evaluate(x, y, n_threads=2)[0])
+            self.model.save(tmp_path / "m.safetensors")
+            if batch == 2:
+                self.model.set_weights(fnn.load_model(tmp_path / "m.safetensors").get_weights())
+
+    model, twin = classifier(), classifier()
+    model.fit(x, y, batch_size=500, shuffle=False, verbose=0, callbacks=[Look()], n_threads=n_threads)
+    expected = []
+    for start in range(0, 2000, 500):
+        twin.train_on_batch(x[start:start + 500], y[start:start + 500])
+        expected.append(twin.evaluate(x, y)[0])
+    assert seen == expected
+    assert same(model.get_weights(), twin.get_weights())
+    assert fnn.load_model(tmp_path / "m.safetensors")._state.step == 4
+
+
+@pytest.mark.parametrize("where", ["on_train_batch_begin", "on_train_batch_end", "on_test_batch_end"])
+def test_an_error_between_batches_comes_through(where):
+    def fail(batch, logs):
+        raise OSError("disk full")
+
+    x, y = classes()
+    model = classifier()
+    with pytest.raises(OSError, match="disk full"):
+        model.fit(x, y, batch_size=8, validation_split=0.5, verbose=0, n_threads=2,
+                  callbacks=[callbacks.LambdaCallback(**{where: fail})])
+    assert model.fit(x, y, verbose=0).epoch == [0]
+
+
+def test_batches_of_evaluate_change_no_bit():
+    x, y = classes(n=3000)
+    model, calls = classifier(watched=("accuracy", "auc", "f1_score")), []
+    plain = model.evaluate(x, y, sample_weight=np.arange(3000.0), return_dict=True)
+    tell = callbacks.LambdaCallback(on_test_batch_begin=lambda batch, logs: calls.append(batch),
+                                    on_test_batch_end=lambda batch, logs: calls.append(logs))
+    assert model.evaluate(x, y, sample_weight=np.arange(3000.0), return_dict=True, callbacks=[tell]) == plain
+    assert calls[::2] == [0, 1, 2]
+    assert calls[5] == plain
+    assert calls[1] == model.evaluate(x[:1024], y[:1024], sample_weight=np.arange(1024.0), return_dict=True)
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 1000])
+def test_batches_of_predict(batch_size):
+    x, _ = classes(n=50)
+    model, parts = classifier(), []
+    tell = callbacks.LambdaCallback(on_predict_batch_end=lambda batch, logs: parts.append(logs["outputs"]))
+    out = model.predict(x, batch_size=batch_size, callbacks=[tell])
+    assert np.array_equal(out, model.predict(x))
+    assert np.array_equal(np.concatenate(parts), out)
+    assert len(parts) == -(-50 // (batch_size or 32))
+    with pytest.raises(ValueError, match="batch_size must be in"):
+        model.predict(x, batch_size=-1, callbacks=[tell])

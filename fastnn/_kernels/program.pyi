@@ -101,6 +101,7 @@ class Data:
         weight: _Array | None = None,
         n_classes: int = 0,
     ) -> None: ...
+    def part(self, first: int, last: int) -> Data: ...
 
 @disjoint_base
 class Optimizer:

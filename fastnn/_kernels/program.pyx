@@ -458,6 +458,10 @@ cdef class Data:
         if weight is not None:
             self.weight = <const double*>address(weight)
 
+    def part(self, Py_ssize_t first, Py_ssize_t last):
+        """Rows first .. last."""
+        return Data(*[None if array is None else array[first:last] for array in self.keep], self.n_classes)
+
 
 # What the kernels read without asking: slots of an optimizer (RMSprop's others may be absent), and its numbers.
 N_SLOTS = {"sgd": 0, "momentum": 1, "nesterov": 1, "rmsprop": 1, "rmsprop_centered": 2, "adagrad": 1, "adadelta": 2,
@@ -611,6 +615,7 @@ cdef class Runner:
     cdef Loop loop
     cdef object tick                # called with (batches done, sum of losses) about every TICK seconds, or None
     cdef object each                # the same, after every loop.every batches of training
+    cdef Optimizer optimizer        # whose step is up to date whenever `each` is called
     cdef object python_loss
     cdef object metric_arrays       # memory that loop.metrics points into
     cdef object barriers            # memory of the teams' barriers
@@ -1047,6 +1052,7 @@ cdef class Runner:
         enter_python(&self.work.run)
         with gil:
             try:
+                self.optimizer.step = self.work.run.step
                 rate = self.each(loop.batches_done, loop.loss_sum)
                 if rate is not None:
                     loop.learning_rate, loop.rates = rate, NULL
@@ -1085,6 +1091,8 @@ cdef class Runner:
             t = &run.tensors[i]
             if t.trainable:
                 memcpy(run.param + t.offset * size, run.slot[2] + t.offset * size, t.rows * t.cols * size)
+                if run.mask != NULL:
+                    run.k.mask(t.rows * t.cols, run.mask + t.offset, run.param + t.offset * size)
 
     cdef void evaluate_thread(self) noexcept nogil:
         cdef Run* run = &self.work.run
@@ -1172,7 +1180,7 @@ cdef class Runner:
 
     cdef void forget(self) noexcept:
         """What is the caller's, who may drop it."""
-        self.data = self.tick = self.each = self.metric_arrays = None
+        self.data = self.tick = self.each = self.optimizer = self.metric_arrays = None
 
     def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, rates, uint64_t seed, int n_threads,
               metrics=(), tick=None, Py_ssize_t first=0, double loss_sum=0.0, each=None, Py_ssize_t every=1):
@@ -1203,7 +1211,7 @@ cdef class Runner:
         else:
             loop.learning_rate = rates
         self.set_optimizer(optimizer)
-        self.each, loop.every = each, every if each is not None else 0
+        self.optimizer, self.each, loop.every = optimizer, each, every if each is not None else 0
         loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.memory = <double*>address(optimizer.memory)
         loop.update = True

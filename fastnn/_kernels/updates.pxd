@@ -44,8 +44,8 @@ cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows
         update.scalar[0] = run.factor[tensor]
     if run.updates:
         run.k.update(group.kind, &update)
-        if run.mask != NULL:
-            mask_block(run, offset, &update)
+    if run.mask != NULL:
+        mask_block(run, offset, &update)
     if run.average != NULL:
         run.k.average(update.rows, update.cols, update.param, run.average + offset * run.k.itemsize, update.ldparam,
                       run.momentum, run.overwrite)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fastnn.inputs import check_count
 
 if TYPE_CHECKING:
     from fastnn.errors import DivergenceError
 
-__all__ = ["Callback", "CallbackList", "Logs", "checked_callbacks", "verbosity"]
+__all__ = ["Callback", "CallbackList", "Logs", "checked_callbacks", "count", "flag", "number_or_none", "verbosity"]
 
 Logs = dict[str, float]
 
@@ -16,12 +18,19 @@ Logs = dict[str, float]
 class Callback:
     """Base of callbacks; override what is needed.
 
+    The methods for batches are called only if they are overridden; every batch then costs a call of Python and
+    little else.
+
     Attributes
     ----------
     model : Sequential
-        The model that is trained. Setting ``model.stop_training = True`` ends training after the epoch.
+        The model that is trained. Setting ``model.stop_training = True`` ends training after the epoch, or after
+        the batch where a method for batches does.
     params : dict
         ``epochs``, ``steps`` (batches in an epoch), ``samples``, ``verbose``.
+    remembers : dict of str to callable
+        Of the class: the attributes that the state of a run consists of, and what checks each of them as it comes
+        back from a file: ``check(name, value)`` returns the value or raises.
 
     Examples
     --------
@@ -37,9 +46,28 @@ class Callback:
     [0, 1]
     """
 
+    remembers: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
+
     def __init__(self) -> None:
         self.model: Any = None
         self.params: dict[str, Any] = {}
+
+    def get_state(self) -> dict[str, Any]:
+        """What a run of `fit` that is taken up from a file needs of the callback.
+
+        Numbers, texts, lists and dicts that JSON can hold, and arrays of numbers. Override it together with
+        `set_state` where `remembers` does not do.
+        """
+        return {name: getattr(self, name) for name in self.remembers}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `get_state` returned, after ``on_train_begin`` and ``on_epoch_begin``; ValueError if it
+        cannot be that."""
+        if state.keys() != self.remembers.keys():
+            raise ValueError(f"the state of {type(self).__name__} holds {sorted(state)}; "
+                             f"{sorted(self.remembers)} are allowed")
+        for name, check in self.remembers.items():
+            setattr(self, name, check(name, state[name]))
 
     def set_model(self, model: Any) -> None:
         self.model = model
@@ -62,6 +90,32 @@ class Callback:
         All callbacks are given the same dict in turn: what one adds to it, those after it and the history see.
         """
 
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of training; `batch` counts from 0."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of training, with loss and metrics of the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_begin``."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of ``on_train_batch_end``."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of `evaluate`, or of validation. Batches have 1024 rows."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of `evaluate`, or of validation, with loss and metrics so far."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Called after a batch of `predict`, whose outputs are ``logs["outputs"]``."""
+
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Called before `evaluate`, and before the validation of an epoch."""
 
@@ -74,6 +128,11 @@ class Callback:
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Called after `predict`."""
 
+    def asks(self, method: str) -> bool:
+        """Whether `method`, one of those for batches, is to be called."""
+        names = [name for name in (method, FOR_BATCHES[method]) if name]
+        return any(name in vars(self) or getattr(type(self), name) is not getattr(Callback, name) for name in names)
+
     def on_progress(self, rows: int, loss: float) -> None:
         """Called a few times a second inside an epoch, with the rows done and their mean loss."""
 
@@ -85,19 +144,47 @@ class Callback:
         """Called at the end of `fit`, `evaluate` and `predict`, whatever happened."""
 
 
+# Methods that are called only if they are overridden, and their other names.
+FOR_BATCHES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end",
+               "on_test_batch_begin": "", "on_test_batch_end": "",
+               "on_predict_batch_begin": "", "on_predict_batch_end": ""}
+
+
 class CallbackList:
-    """Calls every callback in turn."""
+    """Calls every callback in turn.
+
+    Attributes
+    ----------
+    told : int
+        How many of the callbacks the last call has come to.
+    """
 
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
         self.callbacks = list(callbacks)
+        self.told = 0
+        self._asking: dict[str, list[int]] = {}
         for callback in self.callbacks:
             callback.set_model(model)
             callback.set_params(params)
 
-    def call(self, method: str, *arguments: Any) -> None:
-        """``callback.method(*arguments)`` for all."""
-        for callback in self.callbacks:
-            getattr(callback, method)(*arguments)
+    def asks(self, method: str) -> bool:
+        """Whether any callback wants to be told of batches."""
+        return bool(self._who(method))
+
+    def _who(self, method: str) -> Iterable[int]:
+        if method not in FOR_BATCHES:
+            return range(len(self.callbacks))
+        if method not in self._asking:
+            self._asking[method] = [i for i, callback in enumerate(self.callbacks) if callback.asks(method)]
+        return self._asking[method]
+
+    def call(self, method: str, *arguments: Any, first: int = 0) -> None:
+        """``callback.method(*arguments)`` for all from the `first`."""
+        for i in self._who(method):
+            if i >= first:
+                self.told = i + 1
+                getattr(self.callbacks[i], method)(*arguments)
+        self.told = len(self.callbacks)
 
     def __enter__(self) -> CallbackList:
         return self
@@ -123,3 +210,22 @@ def verbosity(value: Any) -> int:
     if value not in (0, 1, 2) or isinstance(value, float):
         raise ValueError(f"verbose must be 0 or 1; received {value!r}")
     return min(int(value), 1)
+
+
+# ---- checks of what comes back from files -------------------------------------------------------------------
+
+
+def count(name: str, value: Any) -> int:
+    return check_count(name, value, low=0, high=2**53)
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false; received {value!r}")
+    return value
+
+
+def number_or_none(name: str, value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ValueError(f"{name} must be a number or null; received {value!r}")
+    return None if value is None else float(value)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import Any, ClassVar
 
-from fastnn.callbacks.base import Logs
+from fastnn.callbacks.base import Logs, count, number_or_none
 from fastnn.callbacks.monitor import Monitor
 from fastnn.files import StrPath
+from fastnn.inputs import check_count
 from fastnn.named import number
 
-__all__ = ["ModelCheckpoint"]
+__all__ = ["ModelCheckpoint", "frequency"]
 
 
 class ModelCheckpoint(Monitor):
-    """Save the model after epochs: after each, or after those that were the best so far.
+    """Save the model after epochs: after each, or after those that were the best so far; or after some batches.
 
     Files are written as :meth:`Sequential.save` writes them: a crash leaves the whole old one or the whole new one.
 
@@ -32,7 +34,9 @@ class ModelCheckpoint(Monitor):
         Whether to leave the optimizer's state out; the file is that of ``save(..., include_optimizer=False)``.
     mode : {"auto", "min", "max"}, default "auto"
         Whether the monitored number should fall or rise; "auto" asks the metric.
-    save_freq : "epoch", default "epoch"
+    save_freq : "epoch" or int, default "epoch"
+        A number: save after so many batches, and not after epochs; `filepath` may then hold ``{batch}`` too, counted
+        from 1, and what is monitored is the epoch so far.
     initial_value_threshold : float, optional
         What the first epoch has to improve on; used with `save_best_only`.
 
@@ -58,6 +62,7 @@ class ModelCheckpoint(Monitor):
     """
 
     doing = "every epoch is saved"
+    remembers: ClassVar = {"best": number_or_none, "batches_since": count}
 
     def __init__(self, filepath: StrPath, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
                  save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch",
@@ -70,11 +75,22 @@ class ModelCheckpoint(Monitor):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name} must be True or False; received {flag!r}")
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        if save_freq != "epoch":
-            raise ValueError(f"save_freq must be 'epoch'; received {save_freq!r}")
-        self.save_freq = save_freq
+        self.save_freq = frequency(save_freq)
+        self.batches_since, self._epoch = 0, 0
         if initial_value_threshold is not None:
             self.best = number("initial_value_threshold", initial_value_threshold, "(-inf, inf)")
+
+    def asks(self, method: str) -> bool:
+        return self.save_freq != "epoch" and super().asks(method)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.batches_since += 1
+        if self.batches_since == self.save_freq:
+            self.batches_since = 0
+            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":
@@ -109,3 +125,12 @@ class ModelCheckpoint(Monitor):
         if self.verbose:
             print(said)
         return True
+
+
+def frequency(save_freq: Any) -> str | int:
+    """`save_freq`, checked."""
+    if isinstance(save_freq, str) and save_freq == "epoch":
+        return save_freq
+    if isinstance(save_freq, str):
+        raise ValueError(f"save_freq must be 'epoch' or a number of batches; received {save_freq!r}")
+    return check_count("save_freq", save_freq)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 from typing import IO, Any
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.files import StrPath
 
 __all__ = ["CSVLogger"]
@@ -61,11 +62,32 @@ class CSVLogger(Callback):
         self.sep, self.append = separator, append
         self._file: IO[str] | None = None
         self._columns: list[str] | None = None
+        self._end: int | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.close()
-        self._columns = None
-        self._file = open(self.filename, "a" if self.append else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self._columns, self._end = None, None
+        self._file = open(self.filename, "a", newline="", encoding="utf-8")  # noqa: SIM115
+
+    def get_state(self) -> dict[str, Any]:
+        """The columns, and the size of the file with the rows that are written; null before the first of them."""
+        return {"columns": self._columns, "end": self._end}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Rows that were written after the state was taken will be written again, over the old ones."""
+        columns, end = state.get("columns"), state.get("end")
+        if state.keys() != {"columns", "end"} or (columns is None) != (end is None):
+            raise ValueError(f"the state of CSVLogger holds {dict(state)}; columns and end are allowed")
+        if columns is not None and not (isinstance(columns, list) and all(isinstance(name, str) for name in columns)):
+            raise ValueError(f"the columns of CSVLogger are {columns!r}; names are allowed")
+        self._columns, self._end = columns, None if end is None else count("end", end)
+        if self._file is not None and self._end is not None:
+            self._cut(self._end)
+
+    def _cut(self, end: int) -> None:
+        assert self._file is not None
+        self._file.truncate(min(end, self._file.tell()))
+        self._file.seek(0, os.SEEK_END)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         assert self._file is not None
@@ -75,10 +97,13 @@ class CSVLogger(Callback):
             if not any(name.startswith("val_") for name in names):
                 names += [f"val_{name}" for name in names]
             self._columns = ["epoch", *names]
-            if self._file.tell() == 0:
-                self._write(self._columns)
+            if not self.append:
+                self._cut(0)
+        if self._file.tell() == 0:
+            self._write(self._columns)
         values: dict[str, Any] = {"epoch": epoch, **logs}
         self._write([values.get(name, "NA") for name in self._columns])
+        self._end = self._file.tell()
 
     def _write(self, row: list[Any]) -> None:
         csv.writer(self._file, delimiter=self.sep).writerow(row)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import ClassVar
 
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, flag
 from fastnn.inputs import check_count
 
 __all__ = ["Freezer", "Unfreezer"]
@@ -48,6 +48,7 @@ class Freezer(Callback):
     """
 
     trainable: ClassVar[bool] = False
+    remembers: ClassVar = {"done": flag}
 
     def __init__(self, layers: Layers, epoch: int = 0) -> None:
         super().__init__()

@@ -23,6 +23,8 @@ class LambdaCallback(Callback):
         Called with ``(epoch, logs)``.
     on_train_begin, on_train_end : callable, optional
         Called with ``(logs)``.
+    on_train_batch_begin, on_train_batch_end : callable, optional
+        Called with ``(batch, logs)``.
     **functions
         Other methods of `Callback`, such as `on_test_end`.
 
@@ -44,10 +46,13 @@ class LambdaCallback(Callback):
 
     def __init__(self, on_epoch_begin: Function | None = None, on_epoch_end: Function | None = None,
                  on_train_begin: Function | None = None, on_train_end: Function | None = None,
+                 on_train_batch_begin: Function | None = None, on_train_batch_end: Function | None = None,
                  **functions: Function | None) -> None:
         super().__init__()
         functions = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
-                     "on_train_begin": on_train_begin, "on_train_end": on_train_end, **functions}
+                     "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+                     "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end,
+                     **functions}
         for name, function in functions.items():
             if name not in NAMES:
                 close = difflib.get_close_matches(name, NAMES, n=1)

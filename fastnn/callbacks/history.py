@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 
 from fastnn import losses
-from fastnn.callbacks.base import Callback, Logs
+from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.callbacks.diagnosis import diagnosis
 from fastnn.errors import DivergenceError
 
@@ -33,6 +37,22 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def get_state(self) -> dict[str, Any]:
+        """Arrays, since long histories would make a header too long to be read."""
+        return {"names": list(self.history), "epoch": np.array(self.epoch, np.float64)} | {
+            f"values.{i}": np.array(values, np.float64) for i, values in enumerate(self.history.values())}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        names, epoch = state.get("names"), state.get("epoch")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"the names of a history are {names!r}; texts are allowed")
+        columns = {name: state.get(f"values.{i}") for i, name in enumerate(names)}
+        if len(state) != len(columns) + 2 or not all(isinstance(array, np.ndarray) and array.ndim == 1
+                                                     for array in (epoch, *columns.values())):
+            raise ValueError(f"a history holds {sorted(state)}; epochs and one list of values a name are allowed")
+        self.epoch = [count("epoch", int(i)) for i in epoch]  # type: ignore[union-attr]
+        self.history = {name: array.tolist() for name, array in columns.items()}  # type: ignore[union-attr]
 
     def on_divergence(self, error: DivergenceError) -> bool:
         self.diverged = error.epoch, error.batch

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from fastnn.callbacks.base import Callback, Logs, verbosity
+from fastnn.callbacks.base import Callback, Logs, count, number_or_none, verbosity
 from fastnn.callbacks.monitor import Monitor
 from fastnn.inputs import check_count
 from fastnn.named import number
@@ -46,6 +46,9 @@ class LearningRateScheduler(Callback):
             raise TypeError(f"schedule must be a function of the epoch and the learning rate; received {schedule!r}")
         self.schedule, self.verbose = schedule, verbosity(verbose)
 
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        _refuse_schedule(self)
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         optimizer = self.model.optimizer
         takes_rate = _takes(self.schedule, epoch, optimizer.learning_rate)
@@ -57,6 +60,13 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
             logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+def _refuse_schedule(callback: Callback) -> None:
+    rate = callback.model.optimizer.learning_rate
+    if not isinstance(rate, float):
+        raise TypeError(f"{type(callback).__name__} sets the learning rate, but the optimizer's follows {rate!r}; "
+                        "compile with a number, or leave the callback out")
 
 
 def _takes(function: Callable[..., Any], *arguments: Any) -> bool:
@@ -110,6 +120,7 @@ class ReduceLROnPlateau(Monitor):
     """
 
     doing = "the learning rate is not reduced"
+    remembers: ClassVar = {"best": number_or_none, "wait": count, "cooldown_counter": count}
 
     def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0,
                  mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0) -> None:
@@ -126,6 +137,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
+        _refuse_schedule(self)
         self.best = None
         self.wait = self.cooldown_counter = 0
 

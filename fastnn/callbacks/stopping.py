@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.callbacks.base import Logs
+from fastnn.callbacks.base import Logs, count, number_or_none
 from fastnn.callbacks.monitor import Monitor
 from fastnn.inputs import check_count
 from fastnn.named import number
@@ -66,6 +68,7 @@ class EarlyStopping(Monitor):
     """
 
     doing = "training is not stopped early"
+    remembers: ClassVar = {"best": number_or_none, "wait": count, "best_epoch": count, "stopped_epoch": count}
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0,
                  mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
@@ -83,6 +86,18 @@ class EarlyStopping(Monitor):
         self.best = None
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self.best_weights: list[NDArray[Any]] | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        weights = self.best_weights or []
+        return super().get_state() | {f"best_weights.{i}": array for i, array in enumerate(weights)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        super().set_state({name: value for name, value in state.items() if not isinstance(value, np.ndarray)})
+        weights = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        shapes = {f"best_weights.{i}": array.shape for i, array in enumerate(self.model.get_weights())}
+        if weights and {name: array.shape for name, array in weights.items()} != shapes:
+            raise ValueError("the best weights that EarlyStopping remembers are not those of this model")
+        self.best_weights = [weights[name] for name in shapes] if weights else None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)

@@ -6,12 +6,12 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.callbacks import Callback
+from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
@@ -513,6 +513,8 @@ class PruningSchedule(Callback):
     >>> fnn.weights.sparsity_report(model)["dense.kernel"].pruned
     115
     """
+
+    remembers: ClassVar = {"step": count}
 
     def __init__(self, final_sparsity: float, initial_sparsity: float = 0.0, *, begin_step: int = 0, end_step: int,
                  frequency: int = 100, power: float = 3.0, method: str = "magnitude", scope: str = "layer",
