@@ -1289,10 +1289,11 @@ cdef class Runner:
                      run.ld[0] * run.k.itemsize, run.k.itemsize, NULL, address(out), self.program.n_inputs)
         return out
 
-    def evaluate(self, Data data, int n_threads, metrics=()):
-        """Returns the sum of row losses; the metrics' states are added to."""
+    def evaluate(self, Data data, int n_threads, metrics=(), double loss_sum=0.0):
+        """Returns the sum of row losses, added to `loss_sum`; the metrics' states are added to."""
         cdef Py_ssize_t batch = min(data.n, EVALUATION_ROWS)
         self.prepare(data, None, batch)
+        self.loop.loss_sum = loss_sum
         self.set_loss(metrics)
         self.forward_only(EVALUATE, n_threads)
         return self.loop.loss_sum
@@ -1359,11 +1360,11 @@ cdef class Pool:
         finally:
             self.give(runner)
 
-    def evaluate(self, Data data, int n_threads, metrics=()):
+    def evaluate(self, Data data, int n_threads, metrics=(), double loss_sum=0.0):
         """`Runner.evaluate`"""
         cdef Runner runner = self.take(min(data.n, EVALUATION_ROWS))
         try:
-            return runner.evaluate(data, n_threads, metrics)
+            return runner.evaluate(data, n_threads, metrics, loss_sum)
         finally:
             self.give(runner)
 
