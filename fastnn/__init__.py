@@ -32,6 +32,7 @@ from fastnn.layers import Input
 from fastnn.lr_finder import lr_find
 from fastnn.model import Sequential
 from fastnn.saving import load_model
+from fastnn.streams import Stream
 from fastnn.version import __version__
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Input",
     "ModelFormatError",
     "Sequential",
+    "Stream",
     "__version__",
     "activations",
     "callbacks",

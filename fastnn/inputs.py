@@ -168,8 +168,8 @@ def as_targets(y: Any, n: int, output_shape: tuple[int, ...], dtype: str, probab
     return np.array(array, dtype=dtype, order="C")
 
 
-def as_weights(weight: Any, n: int, name: str = "sample_weight") -> NDArray[np.float64]:
-    """Finite weights >= 0, not all of them zero, as float64 (n,)."""
+def as_weights(weight: Any, n: int, name: str = "sample_weight", part: bool = False) -> NDArray[np.float64]:
+    """Finite weights >= 0, not all of them zero unless they are a `part` of more, as float64 (n,)."""
     weights = plain_weights(weight, n)
     if weights is not None:
         return weights
@@ -178,12 +178,13 @@ def as_weights(weight: Any, n: int, name: str = "sample_weight") -> NDArray[np.f
     if array.min() < 0:
         at = int(np.argmin(array))
         raise ValueError(f"{name} contains the negative weight {array[at]} in row {at}; weights >= 0 are allowed")
-    if not array.any():
+    if not (part or array.any()):
         raise ValueError(f"{name} is zero for all {n} samples; at least one weight must be positive")
     return array
 
 
-def class_weights(class_weight: Mapping[int, float], labels: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
+def class_weights(class_weight: Mapping[int, float], labels: NDArray[np.intp], n_classes: int,
+                  part: bool = False) -> NDArray[np.float64]:
     """The weight of each sample from the weight of its class; classes that are not named weigh 1."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict of class: weight; received {type(class_weight).__name__}")
@@ -194,20 +195,20 @@ def class_weights(class_weight: Mapping[int, float], labels: NDArray[np.intp], n
         if isinstance(weight, bool) or not isinstance(weight, Real) or not (weight >= 0 and math.isfinite(weight)):
             raise ValueError(f"class_weight gives class {label} the weight {weight!r}; finite numbers >= 0 are allowed")
         table[label.__index__()] = weight
-    return as_weights(table[labels], len(labels), "class_weight")
+    return as_weights(table[labels], len(labels), "class_weight", part)
 
 
 def combined_weights(sample_weight: Any, class_weight: Any, labels: Array | None, targets: Array | None, n: int,
-                     n_outputs: int) -> NDArray[np.float64] | None:
+                     n_outputs: int, part: bool = False) -> NDArray[np.float64] | None:
     """The product of sample and class weights, or None where neither is given."""
-    weight = None if sample_weight is None else as_weights(sample_weight, n)
+    weight = None if sample_weight is None else as_weights(sample_weight, n, part=part)
     if class_weight is None:
         return weight
     if labels is None:
         assert targets is not None
         labels = targets.argmax(axis=1) if n_outputs > 1 else (targets[:, 0] > 0.5).astype(np.intp)
-    by_class = class_weights(class_weight, labels, max(2, n_outputs))
-    return by_class if weight is None else as_weights(weight * by_class, n, "sample_weight * class_weight")
+    by_class = class_weights(class_weight, labels, max(2, n_outputs), part)
+    return by_class if weight is None else as_weights(weight * by_class, n, "sample_weight * class_weight", part)
 
 
 def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -33,7 +33,8 @@ from fastnn.kernels import mask_weights
 from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
-from fastnn.training import Trainer
+from fastnn.streams import Reader, Stream, as_stream
+from fastnn.training import Trainer, begun
 
 __all__ = ["Sequential"]
 
@@ -350,8 +351,8 @@ class Sequential(Trainer):
 
         Parameters
         ----------
-        x : array-like (n, ...)
-            Samples, in any real dtype, order and strides.
+        x : array-like (n, ...), or stream
+            Samples, in any real dtype, order and strides; or chunks of them, as `fit` takes them, with or without y.
         batch_size, verbose : ignored
             Accepted for code written for Keras; the engine chooses its pieces itself. Only callbacks with methods
             for batches of predictions are told of batches of `batch_size` (32 by default).
@@ -369,36 +370,54 @@ class Sequential(Trainer):
         TypeError, ValueError
             If `x` has another dtype kind, rank or number of features than the model, is empty or not finite.
         """
-        rows, shape = as_features(x, self._input_shape, "x", self._dtype)
-        if self._indices or not self.built:
-            self._check_indices(rows, "x", shape)
-        if not self.built:
-            self.build(shape)
         threads = effective_n_threads(n_threads)
-        if callbacks is None:
-            out = self._predicting().predict(rows, threads)
+        stream = None if type(x) is np.ndarray else as_stream(x, chunks_are_tuples=False)
+        if stream is not None:
+            out = self._predict_stream(stream, check_count("batch_size", batch_size or 32), threads, callbacks)
         else:
-            out = self._predict_telling(rows, check_count("batch_size", batch_size or 32), threads, callbacks)
+            rows, shape = as_features(x, self._input_shape, "x", self._dtype)
+            if self._indices or not self.built:
+                self._check_indices(rows, "x", shape)
+            if not self.built:
+                self.build(shape)
+            if callbacks is None:
+                out = self._predicting().predict(rows, threads)
+            else:
+                out = self._predict_telling([rows], len(rows), check_count("batch_size", batch_size or 32), threads,
+                                            callbacks)
         shape = self._layers[-1].output_shape
         return out if len(shape) == 1 else out.reshape(len(out), *shape)
 
-    def _predict_telling(self, rows: Array, batch: int, threads: int, callbacks: Sequence[Callback]) -> Array:
+    def _predict_stream(self, stream: Stream, batch: int, threads: int, callbacks: Sequence[Callback] | None) -> Array:
+        def prepare(arrays: list[Array], first: int) -> tuple[Array, tuple[int, ...]]:
+            name = f"x of the stream from row {first} on"
+            rows, shape = as_features(arrays[0], self._input_shape, name, self._dtype)
+            if self._indices or not self.built:
+                self._check_indices(rows, name, shape)
+            return rows, shape
+
+        with Reader(stream, prepare, batch, needs_targets=False) as reader:
+            self.build(begun(reader))
+            return self._predict_telling((rows for rows, _ in reader.epoch()), None, batch, threads, callbacks)
+
+    def _predict_telling(self, parts: Iterable[Array], n: int | None, batch: int, threads: int,
+                         callbacks: Sequence[Callback] | None) -> Array:
         """The same with calls of `callbacks`, in batches if any of them asks for batches."""
-        params = {"samples": len(rows), "steps": -(-len(rows) // batch)}
-        pool = self._predicting()
+        params = {"samples": n, "steps": None if n is None else -(-n // batch)}
+        pool, outputs = self._predicting(), []
         with CallbackList(checked_callbacks(callbacks), self, params) as calls:
+            asked = calls.asks("on_predict_batch_begin") or calls.asks("on_predict_batch_end")
             calls.call("on_predict_begin", {})
-            if calls.asks("on_predict_batch_begin") or calls.asks("on_predict_batch_end"):
-                parts = []
-                for i, start in enumerate(range(0, len(rows), batch)):
-                    calls.call("on_predict_batch_begin", i, {})
-                    parts.append(pool.predict(rows[start:start + batch], threads))
-                    calls.call("on_predict_batch_end", i, {"outputs": parts[-1]})
-                out = np.concatenate(parts)
-            else:
-                out = pool.predict(rows, threads)
+            for rows in parts:
+                if not asked:
+                    outputs.append(pool.predict(rows, threads))
+                    continue
+                for start in range(0, len(rows), batch):
+                    calls.call("on_predict_batch_begin", len(outputs), {})
+                    outputs.append(pool.predict(rows[start:start + batch], threads))
+                    calls.call("on_predict_batch_end", len(outputs) - 1, {"outputs": outputs[-1]})
             calls.call("on_predict_end", {})
-        return out
+        return np.concatenate(outputs)
 
     def predict_on_batch(self, x: Any) -> Array:
         """Outputs for one batch; the same as `predict`."""
@@ -547,8 +566,8 @@ class Sequential(Trainer):
     # ---- what training needs --------------------------------------------------------------------------------
 
     def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
-              names: tuple[str, str] = ("x", "y"),
-              shape: tuple[int, ...] | None = None) -> tuple[engine.Data, tuple[int, ...]]:
+              names: tuple[str, str] = ("x", "y"), shape: tuple[int, ...] | None = None,
+              part: bool = False) -> tuple[engine.Data, tuple[int, ...]]:
         """Checked arrays for the compiled loss and metrics, and the shape of a sample. Does not build the model."""
         if y is None:
             raise ValueError(f"{names[1]} is needed: received None")
@@ -563,7 +582,7 @@ class Sequential(Trainer):
         else:
             targets = as_targets(y, n, output_shape, self._dtype, isinstance(loss, ON_PROBABILITIES), names[1])
         if sample_weight is not None or class_weight is not None:
-            weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs)
+            weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs, part)
         return engine.Data(rows, labels, targets, weight, n_outputs), shape
 
     def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data:

@@ -124,7 +124,8 @@ class Saved:
                     [flag("trainable", value) for value in trainable], logs, sums, callbacks, restore)
         if saved.told > len(callbacks):
             raise ValueError(f"{saved.told} of its {len(callbacks)} callbacks are said to know of it")
-        if not saved.batch <= -(-run.plan["samples"] // run.plan["batch_size"]):
+        n = run.plan["samples"]
+        if isinstance(n, int) and not saved.batch <= -(-n // run.plan["batch_size"]):
             raise ValueError(f"it stands behind batch {saved.batch}, which an epoch has not")
         return saved
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
 from fastnn.named import number
 from fastnn.run import Run, Spec
+from fastnn.streams import Reader, Readers, Stream, as_stream
 
 __all__ = ["Trainer"]
 
@@ -33,6 +34,18 @@ EVALUATION_ROWS = 1024  # of a piece of the engine's
 REMEDY = "A smaller learning rate or scaled inputs are the usual remedies"
 
 Array = NDArray[Any]
+Feed = engine.Data | Reader  # all samples, or a stream of them
+
+
+class Place(NamedTuple):
+    """What one call of the engine trains on, and where in an epoch that is."""
+
+    data: engine.Data
+    batch: int          # rows of a batch
+    batches: int        # of the epoch, before these data
+    rows: int           # the same
+    epoch: int          # from 1
+    feed: Feed          # all of the epoch
 
 
 class Trainer:
@@ -164,7 +177,7 @@ class Trainer:
 
     def fit(self, x: Any, y: Any = None, batch_size: int | None = 32, epochs: int = 1, verbose: Any = "auto",
             callbacks: Sequence[Callback] | None = None, validation_split: float = 0.0,
-            validation_data: tuple[Any, ...] | None = None, shuffle: bool = True,
+            validation_data: Any = None, shuffle: bool = True,
             class_weight: Mapping[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
             *, resume: StrPath | None = None, n_threads: int | None = None) -> History:
         """Train for some epochs.
@@ -176,9 +189,11 @@ class Trainer:
         ----------
         x : array-like (n, ...)
             Samples: arrays in any order, strides and real dtype (read-only and memory-mapped too), frames, lists.
-            Integers and float16 are converted row by row as they are needed.
+            Integers and float16 are converted row by row as they are needed. Or a stream: a function that returns
+            an iterable of chunks ``(x, y)`` or ``(x, y, sample_weight)``, such an iterable, or a `Stream`.
         y : array-like
-            Integer labels (n,) for sparse losses, else target rows (n, n_outputs), or (n,) for one output.
+            Integer labels (n,) for sparse losses, else target rows (n, n_outputs), or (n,) for one output. Not for
+            streams.
         batch_size : int, default 32
             Rows of a step; the last batch of an epoch may be shorter.
         epochs : int, default 1
@@ -188,10 +203,11 @@ class Trainer:
         callbacks : list of Callback, optional
         validation_split : float, default 0.0
             Part of the samples, the last ones, that is kept for validation; in [0, 1).
-        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+        validation_data : tuple (x, y) or (x, y, sample_weight), or stream, optional
             Wins over `validation_split`.
         shuffle : bool, default True
-            Whether the samples take a new random order in each epoch (not where it is a single batch).
+            Whether the samples take a new random order in each epoch (not where it is a single batch). Those of a
+            stream do within each buffer, see `Stream`.
         class_weight : dict of int to float, optional
             Weight of each class in the loss; 1 for those not named.
         sample_weight : array-like (n,), optional
@@ -211,7 +227,8 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If the model is not compiled or an argument is not allowed; the model is then unchanged.
+            If the model is not compiled or an argument is not allowed; the model is then unchanged. A chunk of a
+            stream is looked at when it has been read: the steps before it are done then.
         DivergenceError
             If the loss of a batch is not finite; the weights are those from before that batch.
         RuntimeError
@@ -227,21 +244,28 @@ class Trainer:
             raise TypeError(f"shuffle must be True or False; received {shuffle!r}")
         split = number("validation_split", validation_split, "[0, 1)")
         threads = effective_n_threads(n_threads)
-        with self._exclusively("fit"):
+        with self._exclusively("fit"), Readers() as readers:
+            stream = _stream(x, y, sample_weight, split)
             if validation_data is None and split:
                 x, y, sample_weight, validation_data = _split(x, y, sample_weight, split)
-            data, shape = self._data(x, y, sample_weight, class_weight)
-            validation = None if validation_data is None else self._validation(validation_data, shape)
+            data: Feed
+            if stream is None:
+                data, shape = self._data(x, y, sample_weight, class_weight)
+            else:
+                data = self._reader(stream, batch_size, class_weight)
+                readers.append(data)
+                shape = begun(data)
+            validation = None if validation_data is None else \
+                self._validation(validation_data, shape, epochs - initial_epoch, readers)
             calls_of_user = checked_callbacks(callbacks)
             self.build(shape)
             history = self.history = History()
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
-            steps = -(-data.n // batch_size)
             calls = CallbackList([*calls_of_user, history, *shown], self,
-                                 {"epochs": epochs, "steps": steps, "samples": data.n, "verbose": verbose})
+                                 {"epochs": epochs, "verbose": verbose} | _size(data, batch_size))
             self.stop_training = False
-            run = self._run = Run(calls, {"samples": data.n, "batch_size": batch_size, "shuffle": bool(shuffle),
-                                          "validation": None if validation is None else validation.n})
+            run = self._run = Run(calls, {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
+                                          "validation": None if validation is None else _count(validation)})
             run.begin(initial_epoch, self._specs(self.metrics))
             try:
                 if resume is not None:
@@ -252,13 +276,15 @@ class Trainer:
                 self._run = None
         return history
 
-    def _fit(self, run: Run, data: engine.Data, validation: engine.Data | None, epochs: range, threads: int) -> None:
+    def _fit(self, run: Run, data: Feed, validation: Feed | None, epochs: range, threads: int) -> None:
         """The epochs of a run, from its beginning or from where a saved one stood."""
         watched = self.metrics
         self._call(run.calls, "on_train_begin", {})
         if run.saved is not None:  # an epoch that was begun is completed
             epochs = range(run.saved.epoch, max(run.saved.epoch + 1, epochs.stop))
         for epoch in epochs:
+            if isinstance(data, Reader) and not _more(data, epoch):
+                break
             run.begin(epoch, self._specs(watched))
             self._call(run.calls, "on_epoch_begin", epoch, {})
             self._take_up(run)
@@ -296,8 +322,8 @@ class Trainer:
         finally:
             run.at_rest = False
 
-    def _validated_epoch(self, run: Run, data: engine.Data, validation: engine.Data | None,
-                         watched: Sequence[Metric], threads: int) -> dict[str, float]:
+    def _validated_epoch(self, run: Run, data: Feed, validation: Feed | None, watched: Sequence[Metric],
+                         threads: int) -> dict[str, float]:
         try:
             logs = self._guarded_epoch(data, run.plan["batch_size"], run.plan["shuffle"], threads, run, watched)
         except DivergenceError as error:
@@ -305,6 +331,8 @@ class Trainer:
                 raise
             self.stop_training = True
             return dict.fromkeys(_names(watched, validation is not None), math.nan)
+        if isinstance(data, Reader):
+            run.calls.params |= _size(data, run.plan["batch_size"])
         if validation is not None:
             self._call(run.calls, "on_test_begin", {})
             found = self._evaluate(validation, threads, watched, run.calls)
@@ -324,7 +352,7 @@ class Trainer:
         finally:
             self._holder = None
 
-    def _guarded_epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, run: Run,
+    def _guarded_epoch(self, data: Feed, batch_size: int, shuffle: bool, threads: int, run: Run,
                        watched: Sequence[Metric]) -> dict[str, float]:
         """An epoch after which weights and slots are finite, or the weights those from before it."""
         check_finite(self._flat[None], "the model's weights")
@@ -333,7 +361,7 @@ class Trainer:
             logs = self._epoch(data, batch_size, shuffle, threads, watched, run)
             if not self._finite_slots():
                 raise DivergenceError(f"the optimizer's slots became NaN or infinite in epoch {run.epoch + 1}",
-                                      run.epoch + 1, -(-data.n // batch_size))
+                                      run.epoch + 1, run.batch)
         except BaseException as error:  # Ctrl-C too must leave a model that can be used
             if all_finite(self._flat) and self._finite_slots():
                 raise
@@ -349,43 +377,56 @@ class Trainer:
     def _finite_slots(self) -> bool:
         return all(all_finite(block) for block in (self._state.blocks if self._state is not None else ()))
 
-    def _epoch(self, data: engine.Data, batch_size: int, shuffle: bool, threads: int, watched: Sequence[Metric],
-               run: Run | None = None) -> dict[str, float]:
+    def _epoch(self, data: Feed, batch_size: int, shuffle: bool, threads: int, watched: Sequence[Metric],
+               run: Run) -> dict[str, float]:
         """An epoch, or what is left of it in a run that goes on."""
-        assert self.optimizer is not None
-        batch = min(batch_size, data.n)
-        steps = -(-data.n // batch)
-        state = self._optimizer_state()
-        runner = self._workspace("train", batch)
-        # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
-        index = self._shuffled(data.n, run) if shuffle and batch < data.n else None
-        specs = self._specs(watched) if run is None else run.specs
-        if run is None:
-            rates = self._rates(0, steps)
-            loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads,
-                                                               specs)
-        else:
-            each = None
-            if run.calls.asks("on_train_batch_begin") or run.calls.asks("on_train_batch_end"):
-                each = partial(self._between_batches, run, data.n, batch, watched)
-            if not self._before_batches(run, each):
-                return _logs(run.loss_sum / min(run.batch * batch, data.n), watched, specs)
-            rates = self._rates(run.batch, steps)
-            loss_sum, done, nonfinite, overflow = runner.train(
-                data, state, index, batch, rates, self.seed, threads, specs,
-                partial(_progress, run.calls, batch, data.n), run.batch, run.loss_sum, each)
-        epoch = 1 if run is None else run.epoch + 1
-        if nonfinite:
+        batches = rows = 0  # before the part
+        for i, part in enumerate(parts(data)):
+            batch = min(batch_size, part.n)
+            done, goes_on = -(-part.n // batch), True
+            if run.batch <= batches + done:
+                # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
+                index = self._shuffled(part.n, run, i) if shuffle and batch < part.n else None
+                place = Place(part, batch, batches, rows, run.epoch + 1, data)
+                done, goes_on = self._part(place, index, threads, watched, run)
+            batches, rows = batches + done, rows + min(done * batch, part.n)
+            if not goes_on:
+                break
+        return _logs(run.loss_sum / rows, watched, run.specs)
+
+    def _part(self, place: Place, index: NDArray[np.int64] | None, threads: int, watched: Sequence[Metric],
+              run: Run) -> tuple[int, bool]:
+        """The batches of a part that are left. Returns how many of the part are done, and whether training goes on."""
+        asked = run.calls.asks("on_train_batch_begin") or run.calls.asks("on_train_batch_end")
+        each = partial(self._between_batches, run, place, watched) if asked else None
+        first = run.batch - place.batches
+        if not self._before_batches(run, each, first):
+            return first, False
+        tick = partial(_progress, run.calls, place.batch, place.rows, place.rows + place.data.n)
+        run.loss_sum, done = self._train(place, index, threads, run.specs, tick, first, run.loss_sum, each)
+        run.batch = place.batches + done
+        return done, not (asked and self.stop_training)
+
+    def _train(self, place: Place, index: NDArray[np.int64] | None, threads: int, specs: Sequence[Spec],
+               tick: Any = None, first: int = 0, loss_sum: float = 0.0, each: Any = None) -> tuple[float, int]:
+        """One call of the engine. Returns the sum of losses, and how many batches of the part are done."""
+        data, batch, before, _, epoch, feed = place
+        state, runner = self._optimizer_state(), self._workspace("train", batch)
+        rates = self._rates(first, -(-data.n // batch))
+        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads, specs,
+                                                           tick, first, loss_sum, each)
+        if nonfinite or overflow:
+            last, total = done + nonfinite, _size(feed, batch)["steps"]
+            where = f"epoch {epoch}, batch {before + last}" + (f" of {total}" if total else "")
+            rate = f"(learning rate {_rate(rates, last - 1):g})"
             raise DivergenceError(
-                f"the loss became NaN or infinite in epoch {epoch}, batch {done + 1} of {steps} (learning rate "
-                f"{_rate(rates, done):g}); the weights are those from before that batch. {REMEDY}", epoch, done + 1)
-        if overflow:
-            raise DivergenceError(f"the update of epoch {epoch}, batch {done} of {steps} made weights NaN or infinite "
-                                  f"(learning rate {_rate(rates, done - 1):g})", epoch, done)
-        return _logs(loss_sum / min(done * batch, data.n), watched, specs)
+                f"the loss became NaN or infinite in {where} {rate}; the weights are those from before that batch. "
+                f"{REMEDY}" if nonfinite else f"the update of {where} made weights NaN or infinite {rate}",
+                epoch, before + last)
+        return loss_sum, done
 
     def _rates(self, done: int, steps: int) -> Any:
-        """The learning rate, or that of each batch of an epoch of which `done` batches are done."""
+        """The learning rate, or that of each batch of a part of which `done` batches are done."""
         assert self.optimizer is not None
         rate = self.optimizer.learning_rate
         if isinstance(rate, float):
@@ -393,44 +434,68 @@ class Trainer:
         to_come = self.optimizer.rates(self._optimizer_state().step, steps - done)
         return np.concatenate([np.zeros(done), to_come])
 
-    def _before_batches(self, run: Run, each: Callable[[int, float], Any] | None) -> bool:
-        """What callbacks are told before the first batch of an epoch, or of the rest of one; False: no batches."""
-        if run.batch and self.stop_training:
+    def _before_batches(self, run: Run, each: Callable[[int, float], Any] | None, first: int) -> bool:
+        """What callbacks are told before the first batch of a part, or of what is left of one; False: no batches."""
+        if first and self.stop_training:
             return False
         try:
             if each is not None:
-                each(run.batch, run.loss_sum)
+                each(first, run.loss_sum)
         except StopIteration:
             return False
         return True
 
-    def _between_batches(self, run: Run, n: int, batch: int, watched: Sequence[Metric], done: int,
+    def _between_batches(self, run: Run, place: Place, watched: Sequence[Metric], done: int,
                          loss_sum: float) -> float | None:
         """Called by the engine after every batch: the next one's learning rate, or None for that of the schedule."""
-        run.batch, run.loss_sum = done, loss_sum
+        run.batch, run.loss_sum = place.batches + done, loss_sum
+        rows = min(done * place.batch, place.data.n)
         if done:
-            self._tell_at_rest(run, "on_train_batch_end", done - 1,
-                               _logs(loss_sum / min(done * batch, n), watched, run.specs))
+            self._tell_at_rest(run, "on_train_batch_end", run.batch - 1,
+                               _logs(loss_sum / (place.rows + rows), watched, run.specs))
             if self.stop_training:
                 raise StopIteration
-        if done * batch < n:
-            self._call(run.calls, "on_train_batch_begin", done, {})
+        if rows < place.data.n:
+            self._call(run.calls, "on_train_batch_begin", run.batch, {})
         assert self.optimizer is not None
         rate = self.optimizer.learning_rate
         return rate if isinstance(rate, float) else None
 
-    def _shuffled(self, n: int, run: Run | None = None) -> NDArray[np.int64]:
+    def _shuffled(self, n: int, run: Run | None = None, part: int = 0) -> NDArray[np.int64]:
         """A new order of n samples, or that of the epoch that goes on; the k-th of a model depends on its seed and k
-        alone."""
+        alone. Later parts of an epoch have orders of their own under the same k."""
         k = self._shuffles if run is None or run.order is None else run.order
         self._shuffles = max(self._shuffles, k + 1)
         if run is not None:
             run.order = k
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 1, k)))).permutation(n)
+        key = (self.seed, 1, k, part) if part else (self.seed, 1, k)
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key))).permutation(n)
 
-    def _validation(self, validation_data: Any, shape: tuple[int, ...]) -> engine.Data:
+
+    def _reader(self, stream: Stream, multiple: int, class_weight: Any = None, names: tuple[str, str] = ("x", "y"),
+                shape: tuple[int, ...] | None = None) -> Reader:
+        """Parts of a stream, checked as arrays are."""
+
+        def prepare(arrays: list[Array], first: int) -> tuple[engine.Data, tuple[int, ...]]:
+            x, y, *weight = arrays
+            where = f" of the stream from row {first} on"
+            return self._data(x, y, weight[0] if weight else None, class_weight, (names[0] + where, names[1] + where),
+                              shape, part=True)
+
+        return Reader(stream, prepare, multiple)
+
+    def _validation(self, validation_data: Any, shape: tuple[int, ...], epochs: int, readers: Readers) -> Feed:
+        stream = None if isinstance(validation_data, tuple) else as_stream(validation_data)
+        if stream is not None:
+            if stream.once and epochs > 1:
+                raise ValueError(f"validation_data can be read only once, but there are {epochs} epochs: give a "
+                                 "function that returns it")
+            reader = self._reader(stream, EVALUATION_ROWS, None, ("validation x", "validation y"), shape)
+            readers.append(reader)
+            begun(reader, "validation_data")
+            return reader
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data must be (x, y) or (x, y, sample_weight); received "
+            raise ValueError("validation_data must be (x, y), (x, y, sample_weight) or a stream; received "
                              f"{type(validation_data).__name__}")
         x, y, *weight = validation_data
         return self._data(x, y, weight[0] if weight else None, names=("validation x", "validation y"), shape=shape)[0]
@@ -445,7 +510,7 @@ class Trainer:
         Parameters
         ----------
         x, y, sample_weight
-            As for `fit`.
+            As for `fit`, streams among them.
         batch_size, verbose : ignored
             Accepted for code written for Keras; the result does not depend on batches.
         callbacks : list of Callback, optional
@@ -465,30 +530,45 @@ class Trainer:
         """
         threads = effective_n_threads(n_threads)
         calls = None if callbacks is None else checked_callbacks(callbacks)
-        data = self._built_data(x, y, sample_weight)
+        stream = _stream(x, y, sample_weight)
+        if stream is None:
+            data = self._built_data(x, y, sample_weight)
+            if calls is None:
+                return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
+            return self._told_evaluation(data, threads, calls, verbose, return_dict)
+        with self._reader(stream, EVALUATION_ROWS) as reader:
+            self.build(begun(reader))
+            return self._told_evaluation(reader, threads, calls, verbose, return_dict)
+
+    def _told_evaluation(self, data: Feed, threads: int, calls: list[Callback] | None, verbose: Any,
+                         return_dict: bool) -> float | list[float] | dict[str, float]:
         if calls is None:
             return _as_keras(self._evaluate(data, threads, self.metrics), return_dict)
-        params = {"samples": data.n, "steps": -(-data.n // EVALUATION_ROWS), "verbose": verbose}
+        params = {"verbose": verbose} | _size(data, EVALUATION_ROWS)
         with CallbackList(calls, self, params) as told:
             told.call("on_test_begin", {})
             logs = self._evaluate(data, threads, self.metrics, told)
             told.call("on_test_end", logs)
         return _as_keras(logs, return_dict)
 
-    def _evaluate(self, data: engine.Data, threads: int, watched: Sequence[Metric],
+    def _evaluate(self, data: Feed, threads: int, watched: Sequence[Metric],
                   calls: CallbackList | None = None) -> dict[str, float]:
         pool = self._evaluating()
         specs = self._specs(watched)
-        if calls is None or not (calls.asks("on_test_batch_begin") or calls.asks("on_test_batch_end")):
+        asked = calls is not None and (calls.asks("on_test_batch_begin") or calls.asks("on_test_batch_end"))
+        if isinstance(data, engine.Data) and not asked:
             return _logs(pool.evaluate(data, threads, specs) / data.n, watched, specs)
-        loss_sum = 0.0  # of the engine's own pieces: the same bits as in one call
-        for i, start in enumerate(range(0, data.n, EVALUATION_ROWS)):
-            calls.call("on_test_batch_begin", i, {})
-            end = min(start + EVALUATION_ROWS, data.n)
-            loss_sum += pool.evaluate(data.part(start, end), threads, specs)
-            logs = _logs(loss_sum / end, watched, specs)
-            calls.call("on_test_batch_end", i, logs)
-        return logs
+        loss_sum, rows, batch = 0.0, 0, 0
+        for part in parts(data):
+            for piece in _pieces(part) if asked else (part,):  # the engine's own pieces: the same bits as in one call
+                if calls is not None and asked:
+                    calls.call("on_test_batch_begin", batch, {})
+                loss_sum = pool.evaluate(piece, threads, specs, loss_sum)
+                rows += piece.n
+                if calls is not None and asked:
+                    calls.call("on_test_batch_end", batch, _logs(loss_sum / rows, watched, specs))
+                    batch += 1
+        return _logs(loss_sum / rows, watched, specs)
 
     def _specs(self, watched: Sequence[Metric]) -> list[Spec]:
         """Metrics as the engine takes them, their states at the beginning."""
@@ -520,7 +600,10 @@ class Trainer:
         threads = effective_n_threads(n_threads)
         with self._exclusively("train_on_batch"):
             data = self._built_data(x, y, sample_weight, class_weight)
-            logs = self._epoch(data, data.n, False, threads, self.metrics)
+            watched = self.metrics
+            specs = self._specs(watched)
+            loss_sum, _ = self._train(Place(data, data.n, 0, 0, 1, data), None, threads, specs)
+            logs = _logs(loss_sum / data.n, watched, specs)
         return _as_keras(logs, return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
@@ -632,13 +715,64 @@ class Trainer:
         def build(self, input_shape: Sequence[int]) -> None: ...
         def _exclusively(self, what: str, from_callback: bool = False) -> AbstractContextManager[None]: ...
         def _data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None,
-                  names: tuple[str, str] = ("x", "y"),
-                  shape: tuple[int, ...] | None = None) -> tuple[engine.Data, tuple[int, ...]]: ...
+                  names: tuple[str, str] = ("x", "y"), shape: tuple[int, ...] | None = None,
+                  part: bool = False) -> tuple[engine.Data, tuple[int, ...]]: ...
         def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data: ...
         def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
         def _evaluating(self) -> engine.Pool: ...
         def _gradient_block(self) -> Array: ...
         def _apply_mask(self) -> None: ...
+
+
+def parts(data: Feed) -> Iterable[engine.Data]:
+    """What the engine takes in one call each: all samples, or the buffers of a stream."""
+    return (data,) if isinstance(data, engine.Data) else (part for part, _ in data.epoch())
+
+
+def _stream(x: Any, y: Any, sample_weight: Any, split: float = 0.0) -> Stream | None:
+    """The stream that x is, with nothing beside it that streams do not have."""
+    if type(x) is np.ndarray:   # as calls from Python loops have it
+        return None
+    stream = as_stream(x) if y is None or callable(x) or hasattr(x, "__next__") or isinstance(x, Stream) else None
+    if stream is not None:
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(f"{name} comes with the chunks of a stream; received {name}={type(value).__name__}")
+        if split:
+            raise ValueError("validation_split is for arrays: nobody knows where the last part of a stream begins; "
+                             "give validation_data")
+    return stream
+
+
+def begun(reader: Reader, name: str = "the stream") -> tuple[int, ...]:
+    """Read the first part; the shape of a sample."""
+    first = reader.start()
+    if first is None:
+        raise ValueError(f"{name} gave no samples")
+    return first[1]
+
+
+def _more(reader: Reader, epoch: int) -> bool:
+    """Whether there are samples for this epoch: an iterator has them once."""
+    if reader.reading is not None or reader.start() is not None:
+        return True
+    warnings.warn(f"the stream gave no samples in epoch {epoch + 1}, and training ends: an iterator gives them once, a "
+                  "function that returns an iterable once an epoch", UserWarning, stacklevel=3)
+    return False
+
+
+def _pieces(data: engine.Data) -> Iterable[engine.Data]:
+    return (data.part(start, min(start + EVALUATION_ROWS, data.n)) for start in range(0, data.n, EVALUATION_ROWS))
+
+
+def _count(data: Feed) -> int | str:
+    return data.n if isinstance(data, engine.Data) else "stream"
+
+
+def _size(data: Feed, batch_size: int) -> dict[str, Any]:
+    """Samples and batches of an epoch; None for a stream that has not been read to its end."""
+    n = data.n if isinstance(data, engine.Data) else data.rows
+    return {"samples": n, "steps": None if n is None else -(-n // batch_size)}
 
 
 def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
@@ -679,8 +813,8 @@ def _names(watched: Sequence[Metric], validation: bool = False) -> list[str]:
     return names + [f"val_{name}" for name in names] if validation else names
 
 
-def _progress(calls: CallbackList, batch: int, n: int, batches: int, loss_sum: float) -> None:
-    rows = min(batches * batch, n)
+def _progress(calls: CallbackList, batch: int, before: int, n: int, batches: int, loss_sum: float) -> None:
+    rows = min(before + batches * batch, n)
     if rows:
         calls.call("on_progress", rows, loss_sum / rows)
 

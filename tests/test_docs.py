@@ -51,7 +51,7 @@ def test_links_to_files_lead_somewhere(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "stream_parquet"])
 def test_examples_run(name, monkeypatch, capsys):
     path = ROOT / "examples" / f"{name}.py"
     if not path.exists():

@@ -160,7 +160,7 @@ class CallbackList:
     """
 
     def __init__(self, callbacks: Iterable[Callback], model: Any, params: dict[str, Any]) -> None:
-        self.callbacks = list(callbacks)
+        self.callbacks, self.params = list(callbacks), params
         self.told = 0
         self._asking: dict[str, list[int]] = {}
         for callback in self.callbacks:
