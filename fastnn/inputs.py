@@ -111,7 +111,7 @@ def check_indices(rows: Array, name: str, layer: str, columns: Array, limit: int
         row = first_bad_index(values, limit)
         if row >= 0:
             raise ValueError(f"{name} contains {values[row]} in row {row}, column {column}; layer {layer!r} takes "
-                             f"integers from 0 to {limit - 1} there")
+                             f"integers from 0 to {limit - 1}")
 
 
 def _column(array: Array, name: str, n: int) -> Array:
