@@ -52,8 +52,8 @@ def residual(keras):
             Residual(Dense(5, activation="gelu"), shortcut=Dense(5)), Dense(2)]
     layer, add = keras.layers.Dense, keras.layers.add
     x = keras.Input((6,))
-    theirs = [layer(8, activation="tanh"), layer(12, activation="relu"), layer(8), layer(5, activation="gelu"), layer(5),
-              layer(2)]
+    theirs = [layer(8, activation="tanh"), layer(12, activation="relu"), layer(8), layer(5, activation="gelu"),
+              layer(5), layer(2)]
     y = theirs[0](x)
     y = add([y, theirs[2](theirs[1](y))])
     y = add([theirs[3](y), theirs[4](y)])
@@ -61,7 +61,8 @@ def residual(keras):
 
 
 def table(keras):
-    ours = [Concatenate([[Columns(range(3)), Dense(4, activation="relu")], [Columns([3, 5]), Embedding(7, 3), Flatten()],
+    ours = [Concatenate([[Columns(range(3)), Dense(4, activation="relu")],
+                         [Columns([3, 5]), Embedding(7, 3), Flatten()],
                          [Columns(4), Embedding(5, 2), Flatten()], Columns([1, 0])]),
             Dense(9, activation="silu"), Dense(2)]
     k = keras.layers

@@ -249,3 +249,23 @@ def test_arguments_are_checked():
         Dense(3, transposed=True)
     with pytest.raises(ValueError, match="stands in no model yet"):
         Dense(3, tied_to=Dense(3)).get_config()
+
+
+def test_shrink_leaves_shared_kernels_alone():
+    encoder = Dense(6, activation="relu", name="encoder")
+    model = fnn.Sequential([fnn.Input((7,)), Dense(5, activation="relu", name="first"), Dense(8, name="second"),
+                            encoder, Dense(8, tied_to=encoder, name="decoder")], seed=0)
+    model.layers[0].kernel[:, 1] = 0
+    small = fnn.weights.shrink(model)
+    x, _ = data(20)
+    np.testing.assert_allclose(small.predict(x), model.predict(x), rtol=1e-5, atol=1e-6)
+    assert [layer.units for layer in small.layers] == [4, 8, 6, 8]
+    encoder.kernel[:, 2] = 0
+    with pytest.raises(ValueError, match=r"layer 'encoder' has 1 dead neurons .* since its kernel is shared"):
+        fnn.weights.shrink(model)
+    model.layers[1].kernel[:, 3] = 0
+    with pytest.raises(ValueError, match=r"'second' has 1 dead .* since the kernel of 'encoder' behind it is shared"):
+        fnn.weights.shrink(model)
+    small = fnn.weights.shrink(model, strict=False)
+    np.testing.assert_allclose(small.predict(x), model.predict(x), rtol=1e-5, atol=1e-6)
+    assert [layer.units for layer in small.layers] == [4, 8, 6, 8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +32,13 @@ class _Stage:
     layer: Layer
     weights: dict[str, Array]
     masks: dict[str, Array]
-    widened: bool = False  # got a bias that it had not
+    shared: bool  # another layer uses its kernel, or it that of another one
 
     @classmethod
-    def of(cls, layer: Layer) -> _Stage:
+    def of(cls, layer: Layer, owners: Sequence[Layer]) -> _Stage:
         return cls(layer, {name: weight.copy() for name, weight in layer.weights.items()},
-                   {name: mask.copy() for name, mask in layer.masks.items()})
+                   {name: mask.copy() for name, mask in layer.masks.items()},
+                   layer in owners or getattr(layer, "tied_to", None) is not None)
 
     def keep(self, kept: Array, axis: int = -1, only: str = "") -> None:
         """Leave some columns (or rows) of the weights, or of one of them."""
@@ -48,16 +50,16 @@ class _Stage:
     def rebuilt(self) -> Layer:
         """A new layer of the size that is left."""
         config = self.layer.get_config()
-        if isinstance(self.layer, Dense):
+        if "kernel" in self.weights and isinstance(self.layer, Dense):
             config |= {"units": self.weights["kernel"].shape[1], "use_bias": "bias" in self.weights}
         new = type(self.layer).from_config(config)
         new.name, new.trainable = self.layer.name, self.layer._trainable
         return new
 
 
-def _is_plain(layer: Layer) -> bool:
+def _is_plain(stage: _Stage) -> bool:
     """A Dense whose kernel is its own."""
-    return type(layer) is Dense and not getattr(layer, "tied_to", None)
+    return type(stage.layer) is Dense and not stage.shared
 
 
 def _is_one_to_one(layer: Layer) -> bool:
@@ -121,12 +123,12 @@ def _pairs(stages: list[_Stage]) -> tuple[list[tuple[int, int]], list[tuple[int,
     with the layer that is in the way."""
     pairs, blocked = [], []
     for first, stage in enumerate(stages):
-        if not _is_plain(stage.layer) or (stage.layer.activation.rowwise and first + 1 < len(stages)):  # type: ignore[attr-defined]
+        if not _is_plain(stage) or (stage.layer.activation.rowwise and first + 1 < len(stages)):  # type: ignore[attr-defined]
             if isinstance(stage.layer, Dense) and first + 1 < len(stages):
                 blocked.append((first, first))
             continue
         for last in range(first + 1, len(stages)):
-            if _is_plain(stages[last].layer):
+            if _is_plain(stages[last]):
                 pairs.append((first, last))
             elif _is_one_to_one(stages[last].layer):
                 continue
@@ -141,9 +143,13 @@ def _check_blocked(stages: list[_Stage], blocked: list[tuple[int, int]]) -> None
         dead = int((~stages[first].weights["kernel"].any(axis=0)).sum()) if "kernel" in stages[first].weights else 0
         if dead:
             layer, obstacle = stages[first].layer, stages[last].layer
-            why = "its own softmax" if first == last else f"{type(obstacle).__name__} {obstacle.name!r} behind it"
-            raise ValueError(f"layer {layer.name!r} has {dead} dead neurons that cannot be removed, since {why} takes "
-                             "all of them together. With strict=False they stay")
+            why = f"{type(obstacle).__name__} {obstacle.name!r} behind it takes all of them together"
+            if first == last:
+                why = "its kernel is shared" if stages[first].shared else "its own softmax takes all of them together"
+            elif stages[last].shared:
+                why = f"the kernel of {obstacle.name!r} behind it is shared"
+            raise ValueError(f"layer {layer.name!r} has {dead} dead neurons that cannot be removed, since {why}. With "
+                             "strict=False they stay")
 
 
 def shrink(model: Sequential, strict: bool = True) -> Sequential:
@@ -163,7 +169,7 @@ def shrink(model: Sequential, strict: bool = True) -> Sequential:
         Built.
     strict : bool, default True
         Whether to refuse a model with dead neurons in front of a layer that takes all of them together (softmax,
-        LayerNormalization, a container ...); otherwise these stay.
+        LayerNormalization, a container, a shared kernel ...); otherwise these stay.
 
     Returns
     -------
@@ -191,7 +197,8 @@ def shrink(model: Sequential, strict: bool = True) -> Sequential:
     if not isinstance(strict, (bool, np.bool_)):
         raise TypeError(f"strict must be True or False; received {strict!r}")
     assert model.input_shape is not None
-    stages = [_Stage.of(layer) for layer in model.layers]
+    owners = [leaf._tie for leaf in model._leaves() if isinstance(leaf, Dense) and leaf._tie is not None]
+    stages = [_Stage.of(layer, owners) for layer in model.layers]
     pairs, blocked = _pairs(stages)
     if strict:
         _check_blocked(stages, blocked)
