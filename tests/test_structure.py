@@ -268,6 +268,14 @@ def test_a_frozen_container_keeps_its_weights():
     assert not np.array_equal(before[0], model.get_weights()[0])
 
 
+def test_freezer_takes_paths():
+    model = make("residual")
+    model.fit(*data(), verbose=0, callbacks=[fnn.callbacks.Freezer("residual.dense_1")])
+    assert [layer.trainable for layer in model.layers[1].family()] == [True, True, False]
+    with pytest.raises(ValueError, match=r"Did you mean 'residual\.dense"):
+        model.fit(*data(), verbose=0, callbacks=[fnn.callbacks.Freezer("residual.dens")])
+
+
 def test_adding_to_a_built_model_keeps_weights_inside_containers():
     model = fnn.Sequential([fnn.Input((3,)), Residual(Dense(3))], seed=0)
     before = model.get_weights()

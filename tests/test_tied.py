@@ -245,6 +245,8 @@ def test_arguments_are_checked():
         Dense(3, tied_to=3)
     with pytest.raises(TypeError, match="transposed must be True, False or None; received 1"):
         Dense(3, tied_to="a", transposed=1)
+    with pytest.raises(ValueError, match="must be None in a tied layer"):
+        Dense(3, tied_to="a", kernel_regularizer="l2")
     with pytest.raises(ValueError, match="tied_to names none"):
         Dense(3, transposed=True)
     with pytest.raises(ValueError, match="stands in no model yet"):

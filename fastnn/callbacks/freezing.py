@@ -23,7 +23,7 @@ class Freezer(Callback):
     Parameters
     ----------
     layers : str, int, or a list of them
-        Names of layers, or their indices in ``model.layers``, from the end too.
+        Names of layers, paths of those inside containers, or indices in ``model.layers``, from the end too.
     epoch : int, default 0
         The epoch, counted from 0, before which it happens, once.
 
@@ -76,12 +76,12 @@ class Freezer(Callback):
             if not -len(layers) <= key < len(layers):
                 raise ValueError(f"the model has {len(layers)} layers; received index {key}")
             return layers[key]
-        names = [layer.name for layer in layers]
-        if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
+        paths = {layer.path: layer for layer in self.model._family}
+        if key not in paths:
+            close = difflib.get_close_matches(key, paths, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"the model has no layer {key!r}.{hint} Its layers: {', '.join(names)}")
-        return layers[names.index(key)]
+            raise ValueError(f"the model has no layer {key!r}.{hint} Its layers: {', '.join(paths)}")
+        return paths[key]
 
 
 class Unfreezer(Freezer):
@@ -90,7 +90,7 @@ class Unfreezer(Freezer):
     Parameters
     ----------
     layers : str, int, or a list of them
-        Names of layers, or their indices in ``model.layers``, from the end too.
+        Names of layers, paths of those inside containers, or indices in ``model.layers``, from the end too.
     epoch : int, default 0
         The epoch, counted from 0, before which it happens, once.
 

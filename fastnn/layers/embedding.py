@@ -33,6 +33,8 @@ class Embedding(Layer):
         Numbers in a row.
     embeddings_initializer : str or Initializer, default "uniform"
         "uniform" is RandomUniform(-0.05, 0.05).
+    embeddings_regularizer, embeddings_constraint : None
+        Places kept for names of Keras; only None is accepted.
     name : str, optional
     trainable : bool, default True
 
@@ -62,11 +64,17 @@ class Embedding(Layer):
         "embeddings", "ndarray (input_dim, output_dim): live view; assign to overwrite it.")
 
     def __init__(self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform",
-                 name: str | None = None, trainable: bool = True) -> None:
+                 embeddings_regularizer: None = None, embeddings_constraint: None = None, name: str | None = None,
+                 trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self.input_dim = check_count("input_dim", input_dim)
         self.output_dim = check_count("output_dim", output_dim)
         check_size(f"a table of {input_dim} x {output_dim}", self.input_dim, self.output_dim)
+        for argument, value in (("embeddings_regularizer", embeddings_regularizer),
+                                ("embeddings_constraint", embeddings_constraint)):
+            if value is not None:
+                raise ValueError(f"{argument} must be None in this version; received {value!r}")
+            setattr(self, argument, None)
         uniform = isinstance(embeddings_initializer, str) and embeddings_initializer == "uniform"
         self.embeddings_initializer = initializers.get("random_uniform" if uniform else embeddings_initializer)
 
