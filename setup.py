@@ -129,6 +129,7 @@ extensions = [
     extension("teams"),
     extension("ops"),
     extension("updates"),
+    extension("restraints"),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
+from fastnn._kernels.program import Program
 from fastnn.named import Named, find, number
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize", "deserialize"]
@@ -68,6 +69,10 @@ class Constraint(Named):
     def check(self, shape: Sequence[int]) -> None:
         """ValueError where the constraint cannot be put on weights of `shape`."""
 
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        """Give the engine's program the constraint of one of its tensors."""
+        program.python_constraint(tensor, shape, self)
+
 
 class MinMaxNorm(Constraint):
     """Norms within [`min_value`, `max_value`], or `rate` of the way there.
@@ -119,6 +124,11 @@ class MinMaxNorm(Constraint):
 
     def check(self, shape: Sequence[int]) -> None:
         kernels.norm_layout(shape, self.axis)
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        if type(self) not in _CLASSES:  # a subclass may do anything
+            return super().lower(program, tensor, shape)
+        return program.norm_constraint(tensor, *kernels.norm_layout(shape, self.axis), *self._range())
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -205,6 +215,11 @@ class NonNeg(Constraint):
 
     def __call__(self, w: Any) -> Array:
         return np.maximum(_copy(w), 0)
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        if type(self) not in _CLASSES:
+            return super().lower(program, tensor, shape)
+        return program.non_negative(tensor)
 
 
 _CLASSES: tuple[type[Constraint], ...] = (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)

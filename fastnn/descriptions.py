@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn import losses, metrics, optimizers
 from fastnn._safetensors import MAX_COUNT, brief
+from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
 from fastnn.inputs import check_count
 from fastnn.layers import registry
 from fastnn.layers.base import Layer, described_layer
+from fastnn.regularizers import Regularizer
 from fastnn.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["described_model", "described_object", "new_model", "new_training_objects"]
 
 MAX_LAYERS = 10_000
+OF_WEIGHTS = Initializer, Regularizer, Constraint
 LAYER_KEYS = frozenset({"name", "trainable"})
 
 
@@ -58,14 +61,14 @@ def _layer(entry: Any, custom: dict[str, type]) -> Layer:
 
 
 def _argument(value: Any, custom: dict[str, type]) -> Any:
-    """An argument with the layers and the user's initializers that are described in it."""
+    """An argument with the layers and the user's initializers, regularizers and constraints described in it."""
     if isinstance(value, list):
         return [_argument(item, custom) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {"class_name", "config"} | LAYER_KEYS:
         return _layer(value, custom)
-    own = [cls for cls in custom.values() if issubclass(cls, Initializer) and cls.name == value.get("name")]
+    own = [cls for cls in custom.values() if issubclass(cls, OF_WEIGHTS) and cls.name == value.get("name")]
     return _construct(own[-1], value) if own else value
 
 

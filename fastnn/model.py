@@ -211,6 +211,7 @@ class Sequential(Trainer):
             leaf.join(leaf_shape, before)
             before[leaf.path] = leaf, leaf_shape
             for name, spec in leaf.parameters(leaf_shape).items():
+                spec.check()
                 plan.append((leaf, name, spec.shape, spec.initializer, offset))
                 offset += -(-math.prod(spec.shape) // step) * step
         check_size(f"a model of {len(plan)} parameter arrays", offset)
@@ -484,10 +485,12 @@ class Sequential(Trainer):
             for name, mask in masks.items():
                 layer._masks[name][...] = mask
                 mask_weights(layer.weights[name], mask)
-                if self._state is not None and self._state_of is not None:
-                    part = slice(layer._offsets[name], layer._offsets[name] + mask.size)
-                    for slot, value in zip(self._state.slots, self._state_of.slot_init, strict=True):
-                        slot[part][~mask.ravel()] = value
+                if self._state is None or self._state_of is None:
+                    continue
+                part = slice(layer._offsets[name], layer._offsets[name] + mask.size)
+                for block, (kind, value) in zip(self._state.blocks, self._state_of._blocks().items(), strict=True):
+                    if self._state_of._used_size(kind, mask.shape) == mask.size:    # a number for each weight
+                        block[part][~mask.ravel()] = value or 0.0
 
     def _apply_mask(self) -> None:
         if self._mask is not None:

@@ -8,13 +8,14 @@ penalties and gradients of the classes here; one of your own is called once a st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
+from fastnn._kernels.program import Program
 from fastnn.named import Named, find, number
 
 __all__ = ["Regularizer", "L1", "L2", "L1L2", "OrthogonalRegularizer", "get", "serialize", "deserialize"]
@@ -64,6 +65,13 @@ class Regularizer(Named):
         """Derivative of the penalty with respect to each element of `x`."""
         raise NotImplementedError(f"{type(self).__name__} must define gradient(self, x)")
 
+    def check(self, shape: Sequence[int]) -> None:
+        """ValueError where the regularizer cannot be put on weights of `shape`."""
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        """Give the engine's program the penalty of one of its tensors."""
+        program.python_penalty(tensor, shape, self)
+
 
 class L1L2(Regularizer):
     """``l1 * sum(abs(x)) + l2 * sum(x ** 2)`` (Zou and Hastie, "Regularization and variable selection via the elastic
@@ -104,6 +112,11 @@ class L1L2(Regularizer):
         grad = np.zeros_like(x)
         kernels.l1_l2_penalty(x, self.l1, self.l2, grad=grad)
         return grad
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        if type(self) not in _CLASSES:  # a subclass may compute anything
+            return super().lower(program, tensor, shape)
+        return program.penalty(tensor, self.l1, self.l2)
 
 
 class L1(L1L2):
@@ -208,6 +221,16 @@ class OrthogonalRegularizer(Regularizer):
         kernels.orthogonal_penalty(x, self.factor, self.mode, grad=grad)
         return grad
 
+    def check(self, shape: Sequence[int]) -> None:
+        if len(shape) != 2:
+            raise ValueError(f"OrthogonalRegularizer takes weights of two dimensions; received shape {tuple(shape)}")
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        if type(self) not in _CLASSES:
+            return super().lower(program, tensor, shape)
+        n = shape[self.mode == "columns"]
+        return program.orthogonal_penalty(tensor, self.mode == "columns", self.factor / max(1, n * (n - 1) / 2))
+
 
 _CLASSES: tuple[type[Regularizer], ...] = (L1, L2, L1L2, OrthogonalRegularizer)
 _TABLE: dict[str, Callable[..., Regularizer]] = {
@@ -244,6 +267,14 @@ def get(identifier: Any) -> Regularizer | None:
     L2(l2=0.01)
     """
     return None if identifier is None else find(identifier, Regularizer, _TABLE)
+
+
+def for_activity(identifier: Any) -> Regularizer | None:
+    """The same for a layer's outputs; of these the engine knows the penalties that are sums over single numbers."""
+    regularizer = get(identifier)
+    if regularizer is not None and type(regularizer) not in (L1, L2, L1L2):
+        raise ValueError(f"activity_regularizer must be L1, L2 or L1L2; received {regularizer!r}")
+    return regularizer
 
 
 def serialize(regularizer: Regularizer) -> dict[str, Any]:

@@ -555,9 +555,10 @@ class Trainer:
                   calls: CallbackList | None = None) -> dict[str, float]:
         pool = self._evaluating()
         specs = self._specs(watched)
+        penalty = self._penalty() if pool.program.n_penalties else 0.0
         asked = calls is not None and (calls.asks("on_test_batch_begin") or calls.asks("on_test_batch_end"))
         if isinstance(data, engine.Data) and not asked:
-            return _logs(pool.evaluate(data, threads, specs) / data.n, watched, specs)
+            return _logs(pool.evaluate(data, threads, specs) / data.n + penalty, watched, specs)
         loss_sum, rows, batch = 0.0, 0, 0
         for part in parts(data):
             for piece in _pieces(part) if asked else (part,):  # the engine's own pieces: the same bits as in one call
@@ -566,9 +567,17 @@ class Trainer:
                 loss_sum = pool.evaluate(piece, threads, specs, loss_sum)
                 rows += piece.n
                 if calls is not None and asked:
-                    calls.call("on_test_batch_end", batch, _logs(loss_sum / rows, watched, specs))
+                    calls.call("on_test_batch_end", batch, _logs(loss_sum / rows + penalty, watched, specs))
                     batch += 1
-        return _logs(loss_sum / rows, watched, specs)
+        return _logs(loss_sum / rows + penalty, watched, specs)
+
+    def _penalty(self) -> float:
+        """What the regularizers of weights that are trained add to the loss."""
+        found = {leaf._offsets[name]: spec.regularizer(leaf.weights[name])
+                 for leaf in self._leaves() if leaf.trainable
+                 for name, spec in leaf.parameters(leaf.input_shape).items()
+                 if spec.trainable and spec.regularizer is not None}
+        return float(sum(found.values()))
 
     def _specs(self, watched: Sequence[Metric]) -> list[Spec]:
         """Metrics as the engine takes them, their states at the beginning."""

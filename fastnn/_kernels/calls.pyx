@@ -11,6 +11,7 @@ from cython.parallel cimport prange
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.threads cimport ready_team
+from fastnn._kernels.updates cimport GRANULE_COLS, GRANULE_ROWS
 
 import numpy as np
 
@@ -393,10 +394,8 @@ def update(int kind, param, grad, tuple slots, tuple hyper, double learning_rate
 # ------------------------------------------------------------------------------------------------ restraints
 
 
-# A penalty's value is the sum of those of blocks this large, in order: the same for any number of threads.
+# Rows that a thread takes through the two products of an orthogonal penalty at a time.
 cdef enum:
-    GRANULE_ROWS = 32
-    GRANULE_COLS = 64
     ORTHOGONAL_ROWS = 32
 
 
@@ -503,7 +502,7 @@ def orthogonal(double scale, bint columns, w, grad, int n_threads):
         orthogonal_part(&o, scratch_, part, parts)
     for i in range(n):
         total += sums[i]
-    return 0.5 * scale * total
+    return total
 
 
 # ------------------------------------------------------------------------------------------------------ rows

@@ -36,6 +36,9 @@ cdef struct Tensor:
     Py_ssize_t height           # rows of one matrix: of more dimensions than two it is a stack of them; 0: a vector
     int trainable
     int group                   # of the Run
+    double l1, l2               # factors of the penalty on its magnitudes and squares
+    Py_ssize_t sums             # where in Run.penalties the values of that are, block by block; -1: there is none
+    Py_ssize_t extra            # where in Run.extra the gradient of another penalty begins; -1: there is none
 
 
 cdef struct Group:
@@ -66,6 +69,10 @@ cdef struct Run:
     char* accumulated           # sum of the gradients since the last update, or NULL
     char* average               # of the parameters over the steps, or NULL
     double* factor              # [n_tensors]: length of the step along a direction
+    double* penalties           # parts of all penalties of this step
+    char* extra                 # gradients of penalties that look at whole tensors
+    char* restraints            # what those keep meanwhile
+    double* row_penalty         # [max_rows]: of activities, beside the loss; NULL: there are none
     char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
@@ -232,6 +239,10 @@ cdef class EmbeddingOp(Op):
     cdef Py_ssize_t offset, limit, dim
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* t0, Py_ssize_t* t1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
+
+
+cdef class ActivityOp(Op):
+    cdef double l1, l2
 
 
 cdef class PythonOp(Op):

@@ -117,6 +117,10 @@ class EmbeddingOp(Op):
     def error(self, row: int, column: int) -> ValueError: ...
 
 @disjoint_base
+class ActivityOp(Op):
+    def __init__(self, source: int, n: int, l1: float, l2: float) -> None: ...
+
+@disjoint_base
 class PythonOp(Op):
     def __init__(
         self,

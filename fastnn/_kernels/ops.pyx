@@ -529,13 +529,13 @@ cdef class EmbeddingOp(Op):
             memset(at(run.dy[self.source], r, run.ld[self.source], 0, run.k.itemsize), 0, self.n_in * run.k.itemsize)
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
-        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * unit_cols // cols
+        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * (unit_cols // cols)
         return (self.limit + rows - 1) // rows * ((self.dim + cols - 1) // cols)
 
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* t0, Py_ssize_t* t1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil:
         """Rows [t0, t1) and columns [j0, j1) of the table that the unit covers."""
-        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * unit_cols // cols
+        cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * (unit_cols // cols)
         cdef Py_ssize_t col_blocks = (self.dim + cols - 1) // cols
         t0[0] = unit // col_blocks * rows
         j0[0] = unit % col_blocks * cols
@@ -563,6 +563,28 @@ cdef class EmbeddingOp(Op):
             finish_gradient(run, self.table, t0, t1 - t0, j0, j1 - j0, grad, ldgrad)
         if mode != GRADIENT:
             step_block(run, self.table, t0, t1 - t0, j0, j1 - j0, grad, ldgrad)
+
+
+cdef class ActivityOp(Op):
+    """A penalty on each row of its source: added to the row's loss, and its gradient to that of the source."""
+
+    def __init__(self, int source, Py_ssize_t n, double l1, double l2):
+        super().__init__(source, source, n, n)
+        self.l1, self.l2 = l1, l2
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, r
+        lane_rows(share, &r0, &r1)
+        for r in range(r0, r1):
+            run.row_penalty[r] += run.k.penalty(self.l1, self.l2, 1, self.n_in, at(
+                run.y[self.source], r, run.ld[self.source], 0, run.k.itemsize), self.n_in, NULL, 0)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ld = run.ld[self.source]
+        lane_rows(share, &r0, &r1)
+        run.k.penalty(self.l1 / share.rows, self.l2 / share.rows, r1 - r0, self.n_in,
+                      at(run.y[self.source], r0, ld, 0, run.k.itemsize), ld,
+                      at(run.dy[self.source], r0, ld, 0, run.k.itemsize), ld)
 
 
 cdef class PythonOp(Op):

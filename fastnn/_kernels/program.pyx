@@ -21,12 +21,14 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.ops cimport *
+from fastnn._kernels.restraints cimport *
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
 from fastnn._kernels.updates cimport Whole
 from fastnn._kernels.threads cimport (
     cores, fnn_barrier, fnn_clock, fnn_flush_subnormals, fnn_num_threads, fnn_others_arrived,
     fnn_pause, fnn_restore_subnormals, fnn_thread_num, spread_threads, team_size,
 )
+from fastnn._kernels.updates cimport GRANULE_COLS, GRANULE_ROWS
 
 import collections
 import itertools
@@ -95,7 +97,9 @@ cdef Py_ssize_t base = <Py_ssize_t><char*>&layout
 # The struct of ops.pxd, for NumPy.
 _FIELDS = {"offset": (np.intp, <Py_ssize_t>&layout.offset), "rows": (np.intp, <Py_ssize_t>&layout.rows),
            "cols": (np.intp, <Py_ssize_t>&layout.cols), "height": (np.intp, <Py_ssize_t>&layout.height),
-           "trainable": (np.intc, <Py_ssize_t>&layout.trainable), "group": (np.intc, <Py_ssize_t>&layout.group)}
+           "trainable": (np.intc, <Py_ssize_t>&layout.trainable), "group": (np.intc, <Py_ssize_t>&layout.group),
+           "l1": (np.float64, <Py_ssize_t>&layout.l1), "l2": (np.float64, <Py_ssize_t>&layout.l2),
+           "sums": (np.intp, <Py_ssize_t>&layout.sums), "extra": (np.intp, <Py_ssize_t>&layout.extra)}
 TENSOR = np.dtype({"names": list(_FIELDS), "formats": [kind for kind, _ in _FIELDS.values()],
                    "offsets": [place - base for _, place in _FIELDS.values()], "itemsize": sizeof(Tensor)})
 
@@ -116,6 +120,11 @@ cdef class Program:
     cdef readonly object tensor_table
     cdef const Tensor* tensors
     cdef Py_ssize_t n_tensors
+    cdef dict block_penalties           # l1 and l2 by tensor
+    cdef dict penalties, constraints    # Restraint by tensor
+    cdef list penalty_list, constraint_list
+    cdef readonly Py_ssize_t n_penalties, n_extra       # numbers in Run.penalties, elements of Run.extra
+    cdef bint has_activities            # penalties on them
     cdef bint meets                     # an op does
     cdef readonly Py_ssize_t n_inputs, n_outputs
     cdef readonly str dtype
@@ -148,6 +157,7 @@ cdef class Program:
         self.forward_tuners, self.tensor_places, self.tensor_rows, self.groups = {}, {}, [], []
         self.rules = rules or {}
         self.views, self.gradient_views, self.kernel_owners = {}, {}, {}
+        self.block_penalties, self.penalties, self.constraints = {}, {}, {}
 
     def tensor(self, Py_ssize_t offset, shape, double multiplier=1.0, bint trainable=True):
         """Number of the parameter array of this shape at `offset` of the flat block; what is registered again is the
@@ -165,6 +175,61 @@ cdef class Program:
             row = self.tensor_rows[self.tensor_places[offset]]
             self.tensor_rows[self.tensor_places[offset]] = (*row[:4], True, row[5])
         return self.tensor_places[offset]
+
+    def penalty(self, int tensor, double l1, double l2):
+        """Add l1 times the magnitudes and l2 times the squares of a tensor to the loss."""
+        if l1 or l2:
+            self.block_penalties[tensor] = l1, l2
+
+    def orthogonal_penalty(self, int tensor, bint columns, double scale):
+        """Add scale times the magnitudes of the products of all pairs of rows, or columns, scaled to unit vectors."""
+        _, rows, cols, *_ = self.tensor_rows[tensor]
+        if (cols if columns else rows) > 1:
+            self.penalties[tensor] = OrthogonalPenalty(tensor, rows, cols, columns, scale)
+
+    def python_penalty(self, int tensor, shape, regularizer):
+        """Add ``regularizer(w)``, whose derivative is ``regularizer.gradient(w)``."""
+        self.penalties[tensor] = PythonPenalty(tensor, shape, regularizer)
+
+    def norm_constraint(self, int tensor, Py_ssize_t rows, Py_ssize_t cols, bint columns, double low, double high,
+                        double rate):
+        """After each step bring the norms of columns, or rows, of the tensor seen as (rows, cols) into a range."""
+        self.constraints[tensor] = NormConstraint(tensor, rows, cols, columns, low, high, rate)
+
+    def non_negative(self, int tensor):
+        """After each step let negative numbers be zero."""
+        _, rows, cols, *_ = self.tensor_rows[tensor]
+        self.constraints[tensor] = NonNegative(tensor, rows, cols)
+
+    def python_constraint(self, int tensor, shape, constraint):
+        """After each step let the tensor be ``constraint(w)``."""
+        self.constraints[tensor] = PythonConstraint(tensor, shape, constraint)
+
+    def activity(self, int source, double l1, double l2):
+        """Add l1 times the magnitudes and l2 times the squares of each row of a buffer to the row's loss."""
+        cdef Op op = ActivityOp(source, self.widths[source], l1, l2)
+        if l1 or l2:
+            op.place = len(self.ops)
+            self.ops.append(op)
+            self.producers[source] = op
+            self.has_activities = True
+        return source
+
+    def _lay_out_penalties(self):
+        """The tensor table's columns of penalties, and the places of what the restraints keep."""
+        cdef Restraint restraint
+        table = self.tensor_table
+        table["sums"] = table["extra"] = -1
+        for tensor, (l1, l2) in self.block_penalties.items():
+            row = table[tensor]
+            row["l1"], row["l2"], row["sums"] = l1, l2, self.n_penalties
+            self.n_penalties += int(-(-row["rows"] // GRANULE_ROWS) * -(-row["cols"] // GRANULE_COLS))
+        for tensor, restraint in self.penalties.items():
+            table[tensor]["extra"] = restraint.extra = self.n_extra
+            restraint.sums = self.n_penalties
+            self.n_penalties += restraint.n_sums()
+            self.n_extra += restraint.rows * restraint.cols
+        self.penalty_list, self.constraint_list = list(self.penalties.values()), list(self.constraints.values())
 
     def _offset(self, int tensor):
         return self.tensor_rows[tensor][0] if tensor >= 0 else -1
@@ -275,8 +340,10 @@ cdef class Program:
             if isinstance(op, AddOp) and readers[op.source] == 1 and not {op.source, op.target} & self.views.keys():
                 op.share_gradient()
                 self.gradient_views[op.source] = op.target, 0
-        self.tensor_table = np.array(self.tensor_rows or [(0,) * len(TENSOR)], dtype=TENSOR)
+        self.tensor_table = np.array([(*row, 0.0, 0.0, -1, -1) for row in self.tensor_rows] or [(0,) * len(TENSOR)],
+                                     dtype=TENSOR)
         self.tensors, self.n_tensors = <const Tensor*><size_t>self.tensor_table.ctypes.data, len(self.tensor_rows)
+        self._lay_out_penalties()
         for op in self.ops:
             if not isinstance(op, DenseOp):
                 continue
@@ -345,6 +412,7 @@ cdef class Workspace:
     cdef int scratch_threads
     cdef Whole whole                    # None where updates need no whole gradients
     cdef Py_ssize_t n_params
+    cdef bint restrained                # reserve_restraints was called
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=(), mask=None):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype; mask: of uint8."""
@@ -403,7 +471,13 @@ cdef class Workspace:
         self.run.state = <char**><size_t>states.ctypes.data
         # Whole cache lines: no thread writes to another's.
         self.op_scratch = -(-self.op_scratch // ALIGNMENT) * ALIGNMENT
+        for restraint in program.penalty_list:
+            self.op_scratch = max(self.op_scratch, (<Restraint>restraint).scratch_size(itemsize))
         self.scratch_bytes = max(self.op_scratch, ((UNIT_ROWS + 1) * UNIT_COLS * itemsize) + ALIGNMENT)
+        if program.has_activities:
+            row_penalty = np.zeros(max_rows)
+            self.arrays.append(row_penalty)
+            self.run.row_penalty = <double*><size_t>row_penalty.ctypes.data
 
     cdef int reserve_transposed(self) except -1:
         if self.run.transposed == NULL:
@@ -422,6 +496,24 @@ cdef class Workspace:
             self.arrays.append(factor)
             self.run.factor = <double*><size_t>factor.ctypes.data
         self.whole.clipnorm, self.whole.global_clipnorm = optimizer.clipnorm, optimizer.global_clipnorm
+    cdef int reserve_restraints(self) except -1:
+        """What penalties need of a workspace that trains."""
+        cdef Restraint restraint
+        cdef Py_ssize_t size = 0
+        if self.restrained:
+            return 0
+        for restraint in self.program.penalty_list:
+            restraint.memory = size
+            size += restraint.memory_size(&self.run)
+        penalties = np.zeros(self.program.n_penalties)
+        extra, memory = aligned_zeros(self.program.n_extra, self.program.dtype), aligned_zeros(size, np.uint8)
+        self.arrays += [penalties, extra, memory]
+        self.nbytes += penalties.nbytes + extra.nbytes + memory.nbytes
+        self.run.penalties = <double*><size_t>penalties.ctypes.data
+        self.run.extra = <char*><size_t>extra.ctypes.data
+        self.run.restraints = <char*><size_t>memory.ctypes.data
+        self.restrained = True
+        return 0
 
     cdef void reserve_scratch(self, int n_threads):
         if n_threads > self.scratch_threads:
@@ -583,6 +675,9 @@ cdef struct Loop:
     char* scratch                   # n_threads parts of scratch_bytes
     Py_ssize_t scratch_bytes
     Py_ssize_t* unit_starts         # [n_threads + 1] over all units of all ops
+    void** penalties                # Restraint, before each step
+    void** constraints              # after it
+    int n_penalties, n_constraints
 
 
 cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noexcept nogil:
@@ -617,6 +712,7 @@ cdef class Runner:
     cdef object each                # the same, after every loop.every batches of training
     cdef Optimizer optimizer        # whose step is up to date whenever `each` is called
     cdef object python_loss
+    cdef object restraint_array     # memory of loop.penalties and loop.constraints
     cdef object metric_arrays       # memory that loop.metrics points into
     cdef object barriers            # memory of the teams' barriers
     cdef fnn_barrier* teams
@@ -728,6 +824,16 @@ cdef class Runner:
         self.work.run.unit_cols, table = self.unit_tables[n_threads]
         self.loop.unit_starts = <Py_ssize_t*>address(table)
 
+    cdef int set_restraints(self) except -1:
+        cdef Program program = self.program
+        self.work.reserve_restraints()
+        restraints = program.penalty_list + program.constraint_list
+        self.restraint_array = np.array([id(r) for r in restraints], dtype=np.uintp)
+        self.loop.penalties = <void**>address(self.restraint_array)
+        self.loop.constraints = self.loop.penalties + len(program.penalty_list)
+        self.loop.n_penalties, self.loop.n_constraints = len(program.penalty_list), len(program.constraint_list)
+        return 0
+
     def cut_units(self, int n_threads):
         """Columns of a unit, at least so few that all threads have some units, and the first unit of each thread."""
         cdef Op op
@@ -752,6 +858,8 @@ cdef class Runner:
                      self.data.x.row_stride, self.data.x.col_stride,
                      self.loop.index + first if self.loop.index != NULL else NULL,
                      at(run.y[0], r0, run.ld[0], 0, run.k.itemsize), run.ld[0])
+        if run.row_penalty != NULL:
+            memset(run.row_penalty + r0, 0, (r1 - r0) * sizeof(double))
 
     cdef void forward(self, Share* share) noexcept nogil:
         cdef int i
@@ -790,6 +898,7 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef Loop* loop = &self.loop
         cdef fnn_loss args
+        cdef double* row_loss = self.work.row_loss
         cdef Py_ssize_t r0, r1, r
         cdef int last = (<Op>self.program.last).target, size = run.k.itemsize
         if loop.loss_kind < 0:
@@ -803,7 +912,7 @@ cdef class Runner:
         args.pred, args.ldpred = at(run.y[last], r0, run.ld[last], 0, size), run.ld[last]
         self.rows_of(start + r0, &args.index, &args.labels, &args.targets, &args.weight, args.cols * size)
         args.param, args.scale = loop.loss_param, 1.0 / share.rows
-        args.row_loss = self.work.row_loss + r0
+        args.row_loss = row_loss + r0
         args.grad = at(run.dy[last], r0, run.ld[last], 0, size) if with_grad else NULL
         args.ldgrad = run.ld[last]
         # Metrics see what predict gives. That is the probabilities, unless the loss takes logits that the model
@@ -812,7 +921,9 @@ cdef class Runner:
         args.ldprob = run.ld[last]
         run.k.loss(loop.loss_kind, &args)
         for r in range(r0, r1):
-            if not isfinite(self.work.row_loss[r]):
+            if run.row_penalty != NULL:
+                row_loss[r] += run.row_penalty[r]
+            if not isfinite(row_loss[r]):
                 loop.nonfinite = 1
         if stops and loop.nonfinite:
             run.stop = 1        # before the update; evaluation reports the loss and goes on
@@ -845,7 +956,7 @@ cdef class Runner:
                 w = np.ones(share.rows) if weight is None else weight[rows]
                 losses = of_loss("call", self.python_loss.call(y_true, y_pred), (share.rows,)) * w
                 for r in range(share.rows):
-                    self.work.row_loss[r] = losses[r]
+                    self.work.row_loss[r] = losses[r] + (run.row_penalty[r] if run.row_penalty != NULL else 0.0)
                 if with_grad:
                     grad = view(run, run.dy[last], run.ld[last], share.rows, cols)
                     grad[...] = of_loss("gradient", self.python_loss.gradient(y_true, y_pred), grad.shape)
@@ -953,6 +1064,7 @@ cdef class Runner:
         cdef Loop* loop = &self.loop
         cdef Share share
         cdef Py_ssize_t b, start
+        cdef int i
         set_share(&share, loop, self.teams, self.spins)
         if not loop.transposed:
             self.transpose(&share)
@@ -960,6 +1072,8 @@ cdef class Runner:
             start = b * loop.batch
             if share.thread == 0:
                 self.begin_step(b)
+            for i in range(loop.n_penalties):
+                (<Restraint>loop.penalties[i]).apply(run, &share)
             self.rows(&share, start, min(loop.batch, loop.n - start), True)
             self.meet_looking(&share)
             if run.stop:
@@ -981,7 +1095,11 @@ cdef class Runner:
             if share.thread == 0:
                 self.end_step(b)
             meet(&share)
+            if share.thread == 0:
+                self.add_penalties(share.rows)
             if run.overflow:
+                break
+            if loop.update and loop.n_constraints and self.constrain(&share):
                 break
             if loop.every and loop.batches_done % loop.every == 0:
                 if share.thread == 0:
@@ -1001,6 +1119,25 @@ cdef class Runner:
             if not run.stop:
                 self.work.whole.commit(run, share)
 
+    cdef void add_penalties(self, Py_ssize_t rows) noexcept nogil:
+        """The first thread, once all units are done: the weights' penalties belong to the loss of each row."""
+        cdef double total = 0.0
+        cdef Py_ssize_t i
+        for i in range(self.program.n_penalties):
+            total += self.work.run.penalties[i]
+        self.loop.loss_sum += total * rows
+
+    cdef bint constrain(self, Share* share) noexcept nogil:
+        """Parameters to what their constraints allow; whether one of these, written in Python, failed."""
+        cdef Loop* loop = &self.loop
+        cdef int i, stop
+        for i in range(loop.n_constraints):
+            (<Restraint>loop.constraints[i]).apply(&self.work.run, share)
+        meet(share)
+        stop = self.work.run.stop
+        self.transpose(share)
+        return stop
+
     cdef void transpose(self, Share* share) noexcept nogil:
         """Kernels into panels of W.T: whatever was written to them since the last call counts."""
         cdef int i
@@ -1018,7 +1155,7 @@ cdef class Runner:
         cdef uint64_t updates = run.step // loop.accumulation_steps
         cdef Group* group
         cdef int i
-        run.last_step = b + 1 == loop.n_batches or (loop.every and (b + 1) % loop.every == 0)
+        run.last_step = b + 1 == loop.n_batches or loop.n_constraints or (loop.every and (b + 1) % loop.every == 0)
         run.updates = (run.step + 1) % loop.accumulation_steps == 0
         run.momentum = loop.ema_momentum if updates else 0.0
         run.overwrite = loop.ema_overwrite_frequency and (updates + 1) % loop.ema_overwrite_frequency == 0
@@ -1211,6 +1348,7 @@ cdef class Runner:
         else:
             loop.learning_rate = rates
         self.set_optimizer(optimizer)
+        self.set_restraints()
         self.optimizer, self.each, loop.every = optimizer, each, every if each is not None else 0
         loop.index = <const int64_t*>address(index) if index is not None else NULL
         loop.memory = <double*>address(optimizer.memory)
@@ -1275,6 +1413,7 @@ cdef class Runner:
         self.set_loss(())
         self.set_units(team.n_threads)
         self.work.reserve_transposed()
+        self.set_restraints()
         try:
             self.region(TRAIN)
         finally:

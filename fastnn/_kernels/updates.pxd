@@ -4,24 +4,57 @@ from fastnn._kernels.core cimport fnn_update
 from fastnn._kernels.ops cimport Group, Run, Share, Tensor
 
 
+# A penalty's value is the sum of those of blocks this large, in order. Units are made of whole ones, whatever the
+# number of threads.
+cdef enum:
+    GRANULE_ROWS = 32
+    GRANULE_COLS = 64
+
+
 cdef inline void finish_gradient(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
                                  char* grad, Py_ssize_t ldgrad) noexcept nogil:
     """What else belongs to the gradient of the (rows, cols) block at (i0, j0) of a tensor."""
     cdef const Tensor* t = &run.tensors[tensor]
+    if t.sums >= 0:
+        add_penalty(run, t, i0, rows, j0, cols, grad, ldgrad)
+    if t.extra >= 0:
+        add_extra(run, t, i0, rows, j0, cols, grad, ldgrad)
     if run.accumulated != NULL:
         run.k.accumulate(rows, cols, grad, ldgrad,
                          run.accumulated + (t.offset + i0 * t.cols + j0) * run.k.itemsize, t.cols,
                          run.accumulation_steps if run.updates else 0.0)
     if run.clip_value != 0:
         run.k.clip(rows, cols, grad, ldgrad, run.clip_value)
+    if run.mask != NULL:
+        mask_block(run, t.offset + i0 * t.cols + j0, t.cols, rows, cols, grad, ldgrad)
 
 
-cdef inline void mask_block(Run* run, Py_ssize_t offset, const fnn_update* update) noexcept nogil:
-    """Zeros where parameters were pruned."""
+cdef inline void add_penalty(Run* run, const Tensor* t, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
+                             char* grad, Py_ssize_t ldgrad) noexcept nogil:
+    cdef Py_ssize_t across = (t.cols + GRANULE_COLS - 1) // GRANULE_COLS, i = 0, j
+    cdef int size = run.k.itemsize
+    while i < rows:
+        j = 0
+        while j < cols:
+            run.penalties[t.sums + (i0 + i) // GRANULE_ROWS * across + (j0 + j) // GRANULE_COLS] = run.k.penalty(
+                t.l1, t.l2, min(GRANULE_ROWS, rows - i), min(GRANULE_COLS, cols - j),
+                run.param + (t.offset + (i0 + i) * t.cols + j0 + j) * size, t.cols,
+                grad + (i * ldgrad + j) * size, ldgrad)
+            j += GRANULE_COLS
+        i += GRANULE_ROWS
+
+
+cdef inline void add_extra(Run* run, const Tensor* t, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
+                           char* grad, Py_ssize_t ldgrad) noexcept nogil:
+    run.k.add(rows, cols, run.extra + (t.extra + i0 * t.cols + j0) * run.k.itemsize, t.cols, grad, ldgrad, grad, ldgrad)
+
+
+cdef inline void mask_block(Run* run, Py_ssize_t offset, Py_ssize_t ldmask, Py_ssize_t rows, Py_ssize_t cols, char* x,
+                            Py_ssize_t ldx) noexcept nogil:
+    """Zeros in a block where parameters were pruned."""
     cdef Py_ssize_t r
-    for r in range(update.rows):
-        run.k.mask(update.cols, run.mask + offset + r * update.ldparam,
-                   <char*>update.param + r * update.ldparam * run.k.itemsize)
+    for r in range(rows):
+        run.k.mask(cols, run.mask + offset + r * ldmask, x + r * ldx * run.k.itemsize)
 
 
 cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
@@ -45,7 +78,7 @@ cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows
     if run.updates:
         run.k.update(group.kind, &update)
     if run.mask != NULL:
-        mask_block(run, offset, &update)
+        mask_block(run, offset, update.ldparam, update.rows, update.cols, <char*>update.param, update.ldparam)
     if run.average != NULL:
         run.k.average(update.rows, update.cols, update.param, run.average + offset * run.k.itemsize, update.ldparam,
                       run.momentum, run.overwrite)

@@ -1,6 +1,7 @@
 """Layers: one a file."""
 
 from fastnn.layers.activation import Activation
+from fastnn.layers.activity_regularization import ActivityRegularization
 from fastnn.layers.base import Layer
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
@@ -16,6 +17,6 @@ from fastnn.layers.rescaling import Rescaling
 from fastnn.layers.residual import Residual
 
 __all__ = [
-    "Activation", "Columns", "Concatenate", "Container", "Dense", "Dropout", "Embedding", "Flatten", "Input", "Layer",
-    "PythonLayer", "Rescaling", "Residual", "get",
+    "Activation", "ActivityRegularization", "Columns", "Concatenate", "Container", "Dense", "Dropout", "Embedding",
+    "Flatten", "Input", "Layer", "PythonLayer", "Rescaling", "Residual", "get",
 ]

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn._kernels.program import Program
+from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
 from fastnn.kernels import mask_weights
 from fastnn.named import number
+from fastnn.regularizers import L1L2, Regularizer
 
 __all__ = ["Layer", "Parameter"]
 
@@ -31,6 +33,14 @@ class Parameter(NamedTuple):
     shape: tuple[int, ...]
     initializer: Initializer
     trainable: bool = True
+    regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
+
+    def check(self) -> None:
+        """ValueError if the regularizer or the constraint does not suit the shape."""
+        for restraint in (self.regularizer, self.constraint):
+            if restraint is not None:
+                restraint.check(self.shape)
 
 
 class Layer:
@@ -174,8 +184,20 @@ class Layer:
         """The program's number of a parameter, or -1 if the layer has none of that name."""
         if name not in self._offsets:
             return -1
-        trained = self.trainable and self.parameters(self.input_shape)[name].trainable
-        return program.tensor(self._offsets[name], self.weights[name].shape, self._rate, trained)
+        shape, spec = self.weights[name].shape, self.parameters(self.input_shape)[name]
+        trained = self.trainable and spec.trainable
+        tensor = program.tensor(self._offsets[name], shape, self._rate, trained)
+        for restraint in (spec.regularizer, spec.constraint):
+            if trained and restraint is not None:
+                restraint.lower(program, tensor, shape)
+        return tensor
+
+    def _regularized(self, program: Program, target: int, training: bool) -> int:
+        """The same buffer, with the penalty of the layer's ``activity_regularizer``."""
+        regularizer = getattr(self, "activity_regularizer", None)
+        if training and isinstance(regularizer, L1L2):
+            program.activity(target, regularizer.l1, regularizer.l2)
+        return target
 
     def family(self) -> Iterator[Layer]:
         """The layer and all those inside it."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import activations, initializers
+from fastnn import activations, constraints, initializers, regularizers
 from fastnn._kernels.dispatch import ACTIVATIONS
 from fastnn._kernels.program import Program
 from fastnn.inputs import check_count, check_size
@@ -29,8 +29,12 @@ class Dense(Layer):
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint : None
-        Places kept for names of Keras; only None is accepted.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        Penalties on the weights, from :mod:`fastnn.regularizers`: part of the loss.
+    activity_regularizer : str or Regularizer, optional
+        Penalty on the outputs over the number of samples: `L1`, `L2` or `L1L2`.
+    kernel_constraint, bias_constraint : str or Constraint, optional
+        What the weights are brought back to after each step, from :mod:`fastnn.constraints`.
     name : str, optional
     trainable : bool, default True
     tied_to : Dense or str, optional
@@ -74,8 +78,8 @@ class Dense(Layer):
 
     def __init__(self, units: int, activation: Any = None, use_bias: bool = True,
                  kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-                 kernel_regularizer: None = None, bias_regularizer: None = None, activity_regularizer: None = None,
-                 kernel_constraint: None = None, bias_constraint: None = None, name: str | None = None,
+                 kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+                 kernel_constraint: Any = None, bias_constraint: Any = None, name: str | None = None,
                  trainable: bool = True, tied_to: Any = None, transposed: bool | None = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self.units = check_count("units", units)
@@ -97,13 +101,15 @@ class Dense(Layer):
         self.tied_to, self.transposed = tied_to, transposed
         self._tie: Dense | None = None  # found in the model, and whether its kernel is used transposed
         self._flip = False
-        unsupported = {"kernel_regularizer": kernel_regularizer, "bias_regularizer": bias_regularizer,
-                       "activity_regularizer": activity_regularizer, "kernel_constraint": kernel_constraint,
-                       "bias_constraint": bias_constraint}
-        for argument, value in unsupported.items():
-            if value is not None:
-                raise ValueError(f"{argument} must be None in this version; received {value!r}")
-            setattr(self, argument, None)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.activity_regularizer = regularizers.for_activity(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        for argument in ("kernel_regularizer", "kernel_constraint"):
+            if tied_to is not None and getattr(self, argument) is not None:
+                raise ValueError(f"{argument} belongs to the layer that has the kernel; received "
+                                 f"{getattr(self, argument)!r} for one with tied_to={tied_to!r}")
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 1:
@@ -157,19 +163,22 @@ class Dense(Layer):
         return config
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
-        kernel = {"kernel": Parameter((input_shape[0], self.units), self.kernel_initializer)}
-        kernel = kernel if self.tied_to is None else {}
-        return kernel | ({"bias": Parameter((self.units,), self.bias_initializer)} if self.use_bias else {})
+        kernel = Parameter((input_shape[0], self.units), self.kernel_initializer, True, self.kernel_regularizer,
+                           self.kernel_constraint)
+        bias = Parameter((self.units,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint)
+        return ({"kernel": kernel} if self.tied_to is None else {}) | ({"bias": bias} if self.use_bias else {})
 
     @property
     def output_activation(self) -> str:
-        return self.activation.name
+        # What is regularized must be computed: no loss takes it over.
+        kept = self.activity_regularizer is not None and self.activation.name != "linear"
+        return f"regularized {self.activation.name}" if kept else self.activation.name
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         fused = not absorbed and not self.activation.rowwise
         kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
         target = program.dense(source, self.units, kind, alpha, (self._tie or self)._tensor(program, "kernel"),
                                self._tensor(program, "bias"), self.trainable, self._flip)
-        if absorbed or fused:
-            return target
-        return program.activation(target, self.activation.kind, self.activation.alpha)
+        if not (absorbed or fused):
+            target = program.activation(target, self.activation.kind, self.activation.alpha)
+        return self._regularized(program, target, training)

@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastnn import initializers
+from fastnn import constraints, initializers, regularizers
 from fastnn._kernels.program import Program
 from fastnn.inputs import check_count, check_size
 from fastnn.layers.base import Layer, Parameter, parameter_property
@@ -33,8 +33,10 @@ class Embedding(Layer):
         Numbers in a row.
     embeddings_initializer : str or Initializer, default "uniform"
         "uniform" is RandomUniform(-0.05, 0.05).
-    embeddings_regularizer, embeddings_constraint : None
-        Places kept for names of Keras; only None is accepted.
+    embeddings_regularizer : str or Regularizer, optional
+        Penalty on the whole table, from :mod:`fastnn.regularizers`: part of the loss.
+    embeddings_constraint : str or Constraint, optional
+        What the table is brought back to after each step, from :mod:`fastnn.constraints`.
     name : str, optional
     trainable : bool, default True
 
@@ -64,19 +66,16 @@ class Embedding(Layer):
         "embeddings", "ndarray (input_dim, output_dim): live view; assign to overwrite it.")
 
     def __init__(self, input_dim: int, output_dim: int, embeddings_initializer: Any = "uniform",
-                 embeddings_regularizer: None = None, embeddings_constraint: None = None, name: str | None = None,
+                 embeddings_regularizer: Any = None, embeddings_constraint: Any = None, name: str | None = None,
                  trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self.input_dim = check_count("input_dim", input_dim)
         self.output_dim = check_count("output_dim", output_dim)
         check_size(f"a table of {input_dim} x {output_dim}", self.input_dim, self.output_dim)
-        for argument, value in (("embeddings_regularizer", embeddings_regularizer),
-                                ("embeddings_constraint", embeddings_constraint)):
-            if value is not None:
-                raise ValueError(f"{argument} must be None in this version; received {value!r}")
-            setattr(self, argument, None)
         uniform = isinstance(embeddings_initializer, str) and embeddings_initializer == "uniform"
         self.embeddings_initializer = initializers.get("random_uniform" if uniform else embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         check_size(f"samples of shape {input_shape}, embedded in {self.output_dim} dimensions,", *input_shape,
@@ -84,7 +83,8 @@ class Embedding(Layer):
         return (*input_shape, self.output_dim)
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
-        return {"embeddings": Parameter((self.input_dim, self.output_dim), self.embeddings_initializer)}
+        return {"embeddings": Parameter((self.input_dim, self.output_dim), self.embeddings_initializer, True,
+                                        self.embeddings_regularizer, self.embeddings_constraint)}
 
     def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> None:
         if columns is not None:

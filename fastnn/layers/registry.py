@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastnn.layers.activation import Activation
+from fastnn.layers.activity_regularization import ActivityRegularization
 from fastnn.layers.base import Layer
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
@@ -19,7 +20,7 @@ from fastnn.layers.residual import Residual
 __all__ = ["get"]
 
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
-    Activation, Columns, Concatenate, Dense, Dropout, Embedding, Flatten, Rescaling, Residual,
+    Activation, ActivityRegularization, Columns, Concatenate, Dense, Dropout, Embedding, Flatten, Rescaling, Residual,
 )}
 
 

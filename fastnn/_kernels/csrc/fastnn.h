@@ -137,7 +137,7 @@ typedef struct {
     const double *inverse;   /* (n,) of unit_rows */
     const void *transposed;  /* panels of unit.T, of transpose */
     double scale;
-    double *row_sum;         /* (n,) out: sum over j != i of |u_i . u_j| */
+    double *row_sum;         /* (n,) out: row i's part, scale / 2 * sum over j != i of |u_i . u_j| */
     void *grad;              /* added to: element c of row i at i * row_stride + c * col_stride; or NULL */
     fnn_size row_stride, col_stride;
 } fnn_orthogonal;

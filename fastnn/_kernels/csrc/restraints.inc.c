@@ -125,7 +125,8 @@ static void FN(orthogonal)(const fnn_orthogonal *o, fnn_size i0, fnn_size i1, vo
     const T *unit = (const T *)o->unit + i0 * m;
     T *products = products_, *gradients = gradients_;
     FN(dense_input_grad)(i1 - i0, m, 0, n, unit, m, o->transposed, FNN_LINEAR, 0, NULL, 0, products, n);
-    for (fnn_size i = i0; i < i1; i++) o->row_sum[i] = FN(take_signs)(n, i, products + (i - i0) * n);
+    for (fnn_size i = i0; i < i1; i++)
+        o->row_sum[i] = 0.5 * o->scale * FN(take_signs)(n, i, products + (i - i0) * n);
     if (!o->grad) return;
     FN(dense_forward)(i1 - i0, n, 0, m, products, n, o->unit, m, NULL, FNN_LINEAR, 0, NULL, 0, gradients, m);
     for (fnn_size i = i0; i < i1; i++, unit += m, gradients += m) {

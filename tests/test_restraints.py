@@ -1,0 +1,386 @@
+"""Regularizers and constraints in training: the loss, the gradient, the update, and what does not change a bit."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn import constraints, regularizers
+from fastnn.layers import Activation, ActivityRegularization, Dense, Dropout, Embedding, Flatten, Residual
+from fastnn.regularizers import L1, L1L2, L2, OrthogonalRegularizer
+
+THREADS = (1, 2, 3, 4, 8)
+
+
+class Cauchy(regularizers.Regularizer):
+    """A user's regularizer."""
+
+    name = "cauchy"
+
+    def __init__(self, factor=0.01):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * np.log1p(x**2).sum()
+
+    def gradient(self, x):
+        return self.factor * 2 * x / (1 + x**2)
+
+
+class Between(constraints.Constraint):
+    """A user's constraint."""
+
+    name = "between"
+
+    def __init__(self, low=-0.2, high=0.2):
+        self.low, self.high = low, high
+
+    def __call__(self, w):
+        return np.clip(w, self.low, self.high)
+
+
+REGULARIZERS = {
+    "l1": L1(0.02),
+    "l2": L2(0.03),
+    "both": L1L2(0.02, 0.03),
+    "rows": OrthogonalRegularizer(0.7),
+    "columns": OrthogonalRegularizer(0.7, "columns"),
+    "own": Cauchy(0.1),
+}
+CONSTRAINTS = {
+    "max": constraints.MaxNorm(0.7),
+    "max of rows": constraints.MaxNorm(0.7, axis=1),
+    "max of all": constraints.MaxNorm(0.7, axis=None),
+    "min max": constraints.MinMaxNorm(0.6, 0.9, 0.5),
+    "unit": constraints.UnitNorm(),
+    "non negative": constraints.NonNeg(),
+    "own": Between(),
+}
+
+
+def data(n=40, features=9, outputs=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, features)), rng.normal(size=(n, outputs))
+
+
+def build(*layers, shape=(9,), dtype="float64", optimizer="adam", loss="mse"):
+    model = fnn.Sequential([fnn.Input(shape), *layers], seed=0, dtype=dtype)
+    model.compile(optimizer, loss)
+    return model
+
+
+def wide(**keywords):
+    """Kernels of more than one granule both ways."""
+    return build(Dense(90, "tanh", **keywords), Dense(3), shape=(70,))
+
+
+def randomized(model, seed=1):
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.normal(size=w.shape) * 0.5 for w in model.get_weights()])
+    return model
+
+
+# ---- loss --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", REGULARIZERS)
+def test_the_loss_has_the_penalty_before_the_step(case):
+    regularizer = REGULARIZERS[case]
+    vector = case not in ("rows", "columns")
+    with_penalty = randomized(wide(kernel_regularizer=regularizer, bias_regularizer=regularizer if vector else None))
+    without = randomized(wide())
+    x, y = data(features=70)
+    kernel, bias = with_penalty.layers[0].kernel.copy(), with_penalty.layers[0].bias.copy()
+    penalty = regularizer(kernel) + (regularizer(bias) if vector else 0)
+    assert penalty > 0.01
+    want = without.evaluate(x, y) + penalty
+    assert with_penalty.evaluate(x, y) == pytest.approx(want, rel=1e-13)
+    assert with_penalty.test_on_batch(x, y) == pytest.approx(want, rel=1e-13)
+    assert with_penalty.train_on_batch(x, y) == pytest.approx(want, rel=1e-13)
+
+
+def test_the_loss_of_an_epoch_weighs_batches_by_their_rows():
+    model = randomized(wide(kernel_regularizer=L2(0.1)))
+    twin = copy.deepcopy(model)
+    x, y = data(n=40, features=70)
+    loss = model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history["loss"][0]
+    losses = [twin.train_on_batch(x[i:i + 16], y[i:i + 16]) for i in (0, 16, 32)]
+    assert loss == pytest.approx((16 * losses[0] + 16 * losses[1] + 8 * losses[2]) / 40, rel=1e-13)
+
+
+def test_validation_has_it_too():
+    model = randomized(wide(kernel_regularizer=L2(0.1)))
+    x, y = data(features=70)
+    history = model.fit(x, y, epochs=1, verbose=0, validation_data=(x, y)).history
+    assert history["val_loss"][0] == pytest.approx(model.evaluate(x, y), rel=1e-14)
+
+
+def test_activities_are_summed_over_a_row_and_averaged_over_rows():
+    model = randomized(build(Dense(5, "tanh", activity_regularizer=L1L2(0.2, 0.3)), Dense(3)))
+    x, y = data()
+    activities = np.tanh(x @ model.layers[0].kernel + model.layers[0].bias)
+    penalty = (0.2 * np.abs(activities).sum() + 0.3 * (activities**2).sum()) / len(x)
+    want = ((model.predict(x) - y) ** 2).mean() + penalty
+    assert model.evaluate(x, y) == pytest.approx(want, rel=1e-13)
+    assert model.train_on_batch(x, y) == pytest.approx(want, rel=1e-13)
+
+
+def test_sample_weights_do_not_weigh_penalties():
+    model = randomized(build(Dense(3, activity_regularizer=L2(0.3), kernel_regularizer=L2(0.1))))
+    x, y = data()
+    weight = np.linspace(0, 2, len(x))
+    out = model.predict(x)
+    want = (weight * ((out - y) ** 2).mean(axis=1)).mean() + 0.3 * (out**2).sum() / len(x)
+    want += 0.1 * (model.layers[0].kernel ** 2).sum()
+    assert model.evaluate(x, y, sample_weight=weight) == pytest.approx(want, rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"])
+def test_a_regularized_ending_is_not_taken_over_by_the_loss(loss):
+    activation = "sigmoid" if loss == "binary_crossentropy" else "softmax"
+    plain = randomized(build(Dense(3, activation), loss=loss))
+    model = randomized(build(Dense(3, activation, activity_regularizer=L2(0.5)), loss=loss))
+    x, _ = data()
+    y = np.arange(len(x)) % 3
+    y = y if loss.startswith("sparse") else np.eye(3)[y]
+    penalty = 0.5 * (model.predict(x) ** 2).sum() / len(x)
+    assert model.evaluate(x, y) == pytest.approx(plain.evaluate(x, y) + penalty, rel=1e-9)
+
+
+def test_the_layer_of_its_own():
+    x, y = data()
+    model = randomized(build(Dense(5), Activation("tanh"), ActivityRegularization(0.2, 0.3), Dense(3)))
+    twin = randomized(build(Dense(5), Activation("tanh"), Dense(3)))
+    hidden = np.tanh(x @ model.layers[0].kernel + model.layers[0].bias)
+    penalty = (0.2 * np.abs(hidden).sum() + 0.3 * (hidden**2).sum()) / len(x)
+    assert model.evaluate(x, y) == pytest.approx(twin.evaluate(x, y) + penalty, rel=1e-13)
+    assert model.get_config()["layers"][2]["config"] == {"l1": 0.2, "l2": 0.3, "name": "activity_regularization"}
+
+
+# ---- gradient ----------------------------------------------------------------------------------------------
+
+
+def check_gradients(model, x, y, step=1e-5):
+    flat = np.concatenate([g.ravel() for g in model.gradients(x, y)])
+    weights = model.get_weights()
+    sizes = np.cumsum([w.size for w in weights])[:-1]
+    start = np.concatenate([w.ravel() for w in weights])
+    for i in np.random.default_rng(0).choice(len(start), min(len(start), 60), replace=False):
+        ends = []
+        for sign in (1, -1):
+            moved = start.copy()
+            moved[i] += sign * step
+            model.set_weights([part.reshape(w.shape) for part, w in zip(np.split(moved, sizes), weights, strict=True)])
+            ends.append(model.evaluate(x, y))
+        assert flat[i] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-6, abs=1e-7), i
+    model.set_weights(weights)
+
+
+@pytest.mark.parametrize("case", REGULARIZERS)
+def test_gradients_of_weights(case):
+    vector = case not in ("rows", "columns")
+    regularizer = REGULARIZERS[case]
+    model = wide(kernel_regularizer=regularizer, bias_regularizer=regularizer if vector else None)
+    check_gradients(randomized(model), *data(features=70))
+
+
+@pytest.mark.parametrize("where", ["inside", "end", "softmax", "linear end", "layer", "residual", "dropout"])
+def test_gradients_of_activities(where):
+    penalty = L1L2(0.2, 0.3)
+    x, y = data()
+    layers = {
+        "inside": [Dense(5, "gelu", activity_regularizer=penalty), Dense(3, "tanh", activity_regularizer=penalty),
+                   Dense(3)],
+        "end": [Dense(5, "relu"), Dense(3, "tanh", activity_regularizer=penalty)],
+        "softmax": [Dense(5, "tanh"), Dense(3, "softmax", activity_regularizer=penalty)],
+        "linear end": [Dense(3, activity_regularizer=penalty)],
+        "layer": [Dense(5), Activation("silu"), ActivityRegularization(0.2, 0.3), Dense(3)],
+        "residual": [Dense(5, "tanh"), Residual([ActivityRegularization(0.1, 0.2), Dense(5, "tanh",
+                     activity_regularizer=penalty)]), ActivityRegularization(0.3), Dense(3)],
+        "dropout": [Dense(5, "tanh", activity_regularizer=penalty), Dropout(0.5), Dense(3)],
+    }  # fmt: skip
+    check_gradients(randomized(build(*layers[where])), x, y)
+
+
+def test_gradients_of_an_embedding():
+    model = build(Embedding(50, 7, embeddings_regularizer="l2"), Flatten(), Dense(3), shape=(4,))
+    x = np.random.default_rng(0).integers(0, 50, (40, 4))
+    check_gradients(randomized(model), x, data()[1])
+
+
+def test_frozen_weights_have_no_penalty_but_their_activities_do():
+    x, y = data()
+    frozen = randomized(build(Dense(5, "tanh", kernel_regularizer=L2(0.5), trainable=False), Dense(3)))
+    plain = randomized(build(Dense(5, "tanh"), Dense(3)))
+    assert frozen.evaluate(x, y) == plain.evaluate(x, y)
+    assert frozen.train_on_batch(x, y) == plain.train_on_batch(x, y)
+    frozen = randomized(build(Dense(5, "tanh", activity_regularizer=L2(0.5), trainable=False), Dense(3)))
+    assert frozen.evaluate(x, y) > randomized(plain).evaluate(x, y) + 0.1
+
+
+# ---- constraints -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CONSTRAINTS)
+def test_weights_are_constrained_after_the_step(case):
+    constraint = CONSTRAINTS[case]
+    x, y = data(features=70)
+    vector = case != "max of rows"
+    model = randomized(wide(kernel_constraint=constraint, bias_constraint=constraint if vector else None))
+    plain = randomized(wide())
+    model.train_on_batch(x, y)
+    plain.train_on_batch(x, y)
+    np.testing.assert_allclose(model.layers[0].kernel, constraint(plain.layers[0].kernel), rtol=1e-13, atol=1e-15)
+    if vector:
+        np.testing.assert_allclose(model.layers[0].bias, constraint(plain.layers[0].bias), rtol=1e-13, atol=1e-15)
+    assert np.array_equal(model.layers[1].kernel, plain.layers[1].kernel)
+
+
+def test_the_next_step_sees_the_constrained_kernel():
+    """In the input gradient too, which reads a transposed copy."""
+    middle = Dense(30, "tanh", kernel_constraint=constraints.MaxNorm(0.1))
+    model = randomized(build(Dense(20, "tanh"), middle, Dense(3)))
+    twin = copy.deepcopy(model)
+    x, y = data(n=24)
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for i in range(0, 24, 8):
+        twin.train_on_batch(x[i:i + 8], y[i:i + 8])
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), twin.get_weights(), strict=True))
+
+
+def test_frozen_weights_are_not_constrained():
+    x, y = data()
+    model = randomized(build(Dense(5, kernel_constraint=constraints.UnitNorm(), trainable=False), Dense(3)))
+    before = model.layers[0].kernel.copy()
+    model.train_on_batch(x, y)
+    assert np.array_equal(model.layers[0].kernel, before)
+
+
+@pytest.mark.parametrize("case", CONSTRAINTS)
+def test_weights_of_zero_stay_finite(case):
+    model = wide(kernel_constraint=CONSTRAINTS[case])
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    x, y = data(features=70)
+    model.fit(x, y, epochs=2, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+# ---- the same bits -----------------------------------------------------------------------------------------
+
+
+def with_everything(dtype="float32"):
+    first = {"kernel_regularizer": OrthogonalRegularizer(0.1), "bias_regularizer": Cauchy(),
+             "activity_regularizer": "l1", "kernel_constraint": constraints.MaxNorm(0.9), "bias_constraint": Between()}
+    middle = {"kernel_regularizer": L1L2(1e-3, 1e-3), "bias_regularizer": "l2",
+              "kernel_constraint": constraints.MinMaxNorm(0.2, 0.8, 0.5, axis=1)}
+    last = {"kernel_regularizer": OrthogonalRegularizer(0.1, "columns"),
+            "kernel_constraint": constraints.MaxNorm(2, None)}
+    return build(Dense(150, "tanh", **first), Dense(130, "relu", **middle), Dense(3, **last), shape=(75,), dtype=dtype)
+
+
+def everything(threads, dtype="float32"):
+    model = with_everything(dtype)
+    x, y = data(n=100, features=75)
+    history = model.fit(x, y, epochs=3, batch_size=32, verbose=0, n_threads=threads)
+    return model, history.history["loss"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit(dtype):
+    one, losses = everything(1, dtype)
+    for n in THREADS[1:]:
+        model, others = everything(n, dtype)
+        assert others == losses
+        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), one.get_weights(), strict=True))
+
+
+def test_train_on_batch_is_the_step_of_fit():
+    model, twin = with_everything(), with_everything()
+    x, y = data(n=100, features=75)
+    model.fit(x, y, epochs=3, batch_size=32, shuffle=False, verbose=0)
+    for _ in range(3):
+        for i in range(0, 100, 32):
+            twin.train_on_batch(x[i:i + 32], y[i:i + 32])
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), twin.get_weights(), strict=True))
+
+
+# ---- names, files, errors ----------------------------------------------------------------------------------
+
+
+def test_arguments_of_dense():
+    layer = Dense(3, kernel_regularizer="l2", bias_regularizer=L1, activity_regularizer={"name": "l1", "l1": 0.5},
+                  kernel_constraint="max_norm", bias_constraint=constraints.NonNeg())
+    config = layer.get_config()
+    assert config["kernel_regularizer"] == {"name": "l2", "l2": 0.01}
+    assert config["kernel_constraint"] == {"name": "max_norm", "max_value": 2.0, "axis": 0}
+    again = Dense.from_config(config)
+    assert again.get_config() == config
+    assert repr(again.activity_regularizer) == "L1(l1=0.5)"
+
+
+def test_files_and_copies_keep_them(tmp_path):
+    model, _ = everything(1)
+    x, y = data(n=100, features=75)
+    model.save(tmp_path / "model.safetensors")
+    same = fnn.load_model(tmp_path / "model.safetensors", custom_objects={"Cauchy": Cauchy, "Between": Between})
+    for other in (same, pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert other.evaluate(x, y) == model.evaluate(x, y)
+        again = copy.deepcopy(model)
+        for m in (again, other):
+            m.fit(x, y, epochs=1, verbose=0)
+        assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), other.get_weights(), strict=True))
+
+
+class Wrong(Cauchy):
+    def __init__(self, what="raises"):
+        super().__init__()
+        self.what = what
+
+    def gradient(self, x):
+        if self.what == "raises":
+            raise KeyError("mine")
+        return np.zeros(3)
+
+
+class Bad(constraints.Constraint):
+    name = "bad"
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def __call__(self, w):
+        return self.value if self.value is not None else w * np.nan
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"kernel_regularizer": Wrong()}, KeyError, "mine"),
+    ({"kernel_regularizer": Wrong("shape")}, ValueError, r"gradient of Wrong must return .* \(9, 40\); .* \(3,\)"),
+    ({"kernel_constraint": Bad()}, ValueError, "Bad must return finite numbers"),
+    ({"kernel_constraint": Bad(3)}, ValueError, r"Bad must return real numbers of shape \(9, 40\); .* \(\)"),
+])  # fmt: skip
+def test_errors_of_user_code_arrive(arguments, error, message, threads):
+    model = build(Dense(40, **arguments), Dense(3))
+    x, y = data()
+    with pytest.raises(error, match=message):
+        model.fit(x, y, verbose=0, n_threads=threads)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+@pytest.mark.parametrize(("make", "error", "message"), [
+    (lambda: Dense(3, kernel_regularizer="l3"), ValueError, "unknown regularizer 'l3'"),
+    (lambda: Dense(3, kernel_regularizer=0.1), TypeError, "regularizer must be"),
+    (lambda: Dense(3, kernel_constraint="norm"), ValueError, "unknown constraint 'norm'"),
+    (lambda: Dense(3, activity_regularizer="orthogonal"), ValueError, "activity_regularizer must be L1, L2 or L1L2"),
+    (lambda: Dense(3, activity_regularizer=Cauchy()), ValueError, "activity_regularizer must be L1, L2 or L1L2"),
+    (lambda: ActivityRegularization(l1=-1), ValueError, "l1"),
+    (lambda: build(Dense(3, bias_regularizer="orthogonal")), ValueError, "two dimensions"),
+    (lambda: build(Dense(3, bias_constraint=constraints.MaxNorm(axis=1))), ValueError, "axis"),
+    (lambda: build(Dense(3, "softmax", activity_regularizer="l2"),
+                   loss=fnn.losses.CategoricalCrossentropy(from_logits=True)), ValueError, "from_logits"),
+])  # fmt: skip
+def test_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -1,0 +1,507 @@
+"""Pruning: which weights go, that they stay away, and models that get smaller."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn as fnn
+from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.weights import (
+    PruningSchedule,
+    prune,
+    remove_pruning,
+    set_masks,
+    shrink,
+    sparsity_report,
+)
+
+THREADS = (1, 2, 3, 4, 8)
+
+
+def build(*layers, shape=(20,), dtype="float64", seed=0, optimizer="adam", loss="mse"):
+    model = fnn.Sequential([Input(shape), *layers], seed=seed, dtype=dtype)
+    model.compile(optimizer, loss)
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def mlp(**options):
+    return build(Dense(30, "tanh"), Dense(10, "relu"), Dense(4), **options)
+
+
+def data(n=64, features=20, outputs=4):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, features)), rng.normal(size=(n, outputs))
+
+
+def zeros(model):
+    return [int((layer.kernel == 0).sum()) for layer in model.layers]
+
+
+# ---- which weights -----------------------------------------------------------------------------------------
+
+
+def test_magnitude_in_each_layer():
+    model = mlp()
+    before = [layer.kernel.copy() for layer in model.layers]
+    report = prune(model, 0.7)
+    for layer, old in zip(model.layers, before, strict=True):
+        count = round(0.7 * old.size)
+        gone = layer.kernel == 0
+        assert gone.sum() == count
+        assert np.abs(old[gone]).max() < np.abs(old[~gone]).min()
+        assert np.array_equal(layer.kernel[~gone], old[~gone])
+        assert np.array_equal(layer.masks["kernel"], ~gone)
+        assert layer.masks["bias"].all()
+    assert report.total.pruned == 420 + 210 + 28
+
+
+def test_magnitude_in_all_layers_together():
+    model = mlp()
+    model.layers[0].kernel = model.layers[0].kernel * 0.01
+    before = np.concatenate([layer.kernel.ravel() for layer in model.layers])
+    prune(model, 0.6, scope="global")
+    after = np.concatenate([layer.kernel.ravel() for layer in model.layers])
+    assert (after == 0).sum() == round(0.6 * before.size)
+    assert np.abs(before[after == 0]).max() < np.abs(before[after != 0]).min()
+    assert zeros(model)[0] > 400
+
+
+def test_random_is_repeatable():
+    models = [mlp() for _ in range(4)]
+    for model, seed in zip(models, (None, 0, 5, 5), strict=True):
+        prune(model, 0.5, "random", seed=seed)
+    masks = [model.layers[0].masks["kernel"] for model in models]
+    assert np.array_equal(masks[0], masks[1])  # the model's own seed is 0
+    assert np.array_equal(masks[2], masks[3])
+    assert not np.array_equal(masks[1], masks[2])
+    assert [mask.sum() for mask in masks] == [300] * 4
+
+
+def test_taylor():
+    model, (x, y) = mlp(), data(n=300)
+    scores = np.zeros((20, 30))
+    for part in (slice(0, 256), slice(256, 300)):
+        scores += np.abs(model.layers[0].kernel * model.gradients(x[part], y[part])[0])
+    prune(model, 0.5, "taylor", data=(x, y), layers=["dense"])
+    gone = ~model.layers[0].masks["kernel"]
+    assert gone.sum() == 300
+    assert scores[gone].max() <= scores[~gone].min()
+    assert zeros(model)[1:] == [0, 0]
+
+
+def test_taylor_finds_what_matters_where_magnitude_does_not():
+    """Inputs that are always zero, with large weights behind them."""
+    model, (x, y) = build(Dense(4)), data()
+    x[:, 10:] = 0
+    model.layers[0].kernel[10:] *= 100
+    before = model.evaluate(x, y)
+    prune(model, 0.5, "taylor", data=(x, y, np.ones(len(x))))
+    assert not model.layers[0].kernel[10:].any()
+    assert model.evaluate(x, y) == before
+
+
+def test_neurons():
+    model = mlp()
+    before = model.layers[0].kernel.copy()
+    prune(model, 0.6, "structured")
+    gone = ~model.layers[0].kernel.any(axis=0)
+    assert gone.sum() == 18
+    norms = np.linalg.norm(before, axis=0)
+    assert norms[gone].max() < norms[~gone].min()
+    assert np.array_equal(model.layers[0].bias == 0, gone)
+    assert np.array_equal(model.layers[0].masks["bias"], ~gone)
+    assert (~model.layers[1].kernel.any(axis=0)).sum() == 6
+    assert zeros(model)[2] == 0
+
+
+def test_neurons_of_all_layers_together_leave_one_in_each():
+    model = mlp()
+    model.layers[1].kernel = model.layers[1].kernel * 1e-3
+    prune(model, 0.9, "structured", scope="global")
+    assert model.layers[1].kernel.any(axis=0).sum() == 1
+    assert model.layers[0].kernel.any(axis=0).sum() == 3
+
+
+@pytest.mark.parametrize(("pattern", "n", "m"), [("2:4", 2, 4), ("1:4", 1, 4), ("3:7", 3, 7)])
+def test_patterns(pattern, n, m):
+    model = mlp()
+    before = model.layers[0].kernel.copy()
+    prune(model, method=pattern)
+    for layer in model.layers:
+        kernel = layer.kernel
+        for start in range(0, len(kernel), m):
+            left = (kernel[start:start + m] != 0).sum(axis=0)
+            assert (left == min(n, len(kernel) - start)).all()
+    group, kept = np.abs(before[:m]), model.layers[0].masks["kernel"][:m]
+    assert all(group[kept[:, j], j].min() > group[~kept[:, j], j].max() for j in range(30))
+
+
+def test_what_is_pruned_stays_pruned_and_counts():
+    model = mlp()
+    prune(model, 0.5, "random", seed=1)
+    first = model.layers[0].masks["kernel"].copy()
+    prune(model, 0.8)
+    second = model.layers[0].masks["kernel"].copy()
+    assert (~second).sum() == 480
+    assert not (second & ~first).any()
+    prune(model, 0.2)
+    assert np.array_equal(model.layers[0].masks["kernel"], second)
+
+
+def test_equal_scores_go_in_order():
+    model = build(Dense(4))
+    model.layers[0].kernel = np.ones((20, 4))
+    prune(model, 0.5)
+    assert np.array_equal(model.layers[0].kernel, np.repeat([[0.0], [1.0]], 10, axis=0) * np.ones(4))
+
+
+def test_some_layers():
+    for layers in (["dense_1"], lambda model: [model.layers[1]]):
+        model = mlp()
+        prune(model, 0.5, layers=layers(model) if callable(layers) else layers)
+        assert zeros(model) == [0, 150, 0]
+
+
+# ---- masks stay --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", fnn.optimizers.SGD(0.01, momentum=0.9), "adam", "rmsprop", "lion",
+                                       "nadam", fnn.optimizers.AdamW(weight_decay=0.1)], ids=str)  # fmt: skip
+def test_training_keeps_them(optimizer):
+    model, (x, y) = mlp(optimizer=optimizer), data()
+    model.fit(x, y, epochs=1, verbose=0)
+    prune(model, 0.7)
+    masks = [layer.masks["kernel"].copy() for layer in model.layers]
+    kept = [layer.kernel.copy() for layer in model.layers]
+    model.fit(x, y, epochs=3, verbose=0)
+    model.train_on_batch(x, y)
+    for layer, mask, old in zip(model.layers, masks, kept, strict=True):
+        assert np.array_equal(layer.kernel != 0, mask)
+        assert (layer.kernel[mask] != old[mask]).mean() > 0.9  # behind a dead ReLU nothing moves
+
+
+def test_removed_weights_have_no_gradient():
+    model, (x, y) = mlp(), data()
+    prune(model, 0.7)
+    for g, layer in zip(model.gradients(x, y)[::2], model.layers, strict=True):
+        assert not g[~layer.masks["kernel"]].any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_number_of_threads_changes_no_bit(dtype):
+    def run(threads):
+        model = build(Dense(150, "tanh"), Dense(70, "relu"), Dense(4), dtype=dtype)
+        prune(model, 0.8, scope="global")
+        model.fit(*data(), epochs=3, verbose=0, n_threads=threads)
+        return model.get_weights()
+
+    one = run(1)
+    for n in THREADS[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(run(n), one, strict=True))
+
+
+def test_without_pruning_nothing_changes():
+    model, plain, (x, y) = mlp(), mlp(), data()
+    set_masks(model, {})
+    model._mask_block()
+    model.fit(x, y, epochs=2, verbose=0)
+    plain.fit(x, y, epochs=2, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), plain.get_weights(), strict=True))
+
+
+def test_what_is_written_to_them_stays_zero():
+    model = mlp()
+    prune(model, 0.5)
+    mask = model.layers[0].masks["kernel"]
+    model.set_weights([np.ones_like(w) for w in model.get_weights()])
+    assert np.array_equal(model.layers[0].kernel == 1, mask)
+    model.layers[0].kernel = np.full((20, 30), 2.0)
+    assert np.array_equal(model.layers[0].kernel == 2, mask)
+
+
+def test_masks_are_read_only():
+    model = mlp()
+    assert model.layers[0].masks == {}
+    prune(model, 0.5)
+    with pytest.raises(ValueError, match="read-only"):
+        model.layers[0].masks["kernel"][0, 0] = True
+
+
+def test_files_and_copies_keep_them(tmp_path):
+    model, (x, y) = mlp(), data()
+    model.fit(x, y, epochs=1, verbose=0)
+    prune(model, 0.5)
+    prune(model, 0.5, "structured")
+    model.fit(x, y, epochs=1, verbose=0)
+    model.save(tmp_path / "model.safetensors")
+    others = [fnn.load_model(tmp_path / "model.safetensors"), copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    before = sparsity_report(model)
+    model.fit(x, y, epochs=2, verbose=0)
+    for other in others:
+        assert sparsity_report(other) == before
+        other.fit(x, y, epochs=2, verbose=0)
+        assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+        assert sparsity_report(other).total.pruned == before.total.pruned
+
+
+def test_a_file_without_masks_has_none(tmp_path):
+    model = mlp()
+    model.save(tmp_path / "model.safetensors")
+    assert fnn.load_model(tmp_path / "model.safetensors").layers[0].masks == {}
+
+
+def test_a_layer_that_is_added_is_whole():
+    model = mlp()
+    prune(model, 0.5)
+    masks = model.layers[0].masks["kernel"].copy()
+    model.add(Dense(3))
+    assert np.array_equal(model.layers[0].masks["kernel"], masks)
+    assert model.layers[3].masks["kernel"].all()
+
+
+def test_removing():
+    model, (x, y) = mlp(), data()
+    prune(model, 0.7)
+    remove_pruning(model)
+    assert model.layers[0].masks == {}
+    assert zeros(model) == [420, 210, 28]
+    model.fit(x, y, epochs=1, verbose=0)
+    assert zeros(model) == [0, 0, 0]
+
+
+def test_masks_of_ones_own():
+    model, (x, y) = mlp(), data()
+    mask = np.random.default_rng(0).random((20, 30)) < 0.5
+    set_masks(model, {"dense.kernel": mask, "dense_1.bias": np.arange(10) < 5})
+    model.fit(x, y, epochs=1, verbose=0)
+    assert np.array_equal(model.layers[0].kernel != 0, mask)
+    assert np.array_equal(model.layers[1].bias != 0, np.arange(10) < 5)
+    set_masks(model, {"dense.kernel": ~mask})
+    assert not model.layers[0].kernel.any()
+
+
+# ---- the report --------------------------------------------------------------------------------------------
+
+
+def test_report():
+    model = mlp()
+    model.layers[1].kernel[0] = 0
+    prune(model, 0.5, layers=["dense"])
+    report = sparsity_report(model)
+    assert [row.name for row in report] == ["dense.kernel", "dense.bias", "dense_1.kernel", "dense_1.bias",
+                                           "dense_2.kernel", "dense_2.bias"]
+    assert (report["dense.kernel"].pruned, report["dense.kernel"].zero, report["dense_1.kernel"].zero) == (300, 300, 10)
+    assert report["dense.kernel"].sparsity == 0.5
+    assert report.total.params == model.count_params()
+    assert report.sparsity == 310 / model.count_params()
+    assert "dense_1.kernel  (30, 10)     300       0    10     3.3 %" in str(report)
+    with pytest.raises(KeyError, match=r"no weight 'dense'; there are dense\.kernel"):
+        report["dense"]
+
+
+# ---- the schedule ------------------------------------------------------------------------------------------
+
+
+def test_sparsity_of_the_schedule():
+    schedule = PruningSchedule(0.9, 0.1, begin_step=100, end_step=300)
+    assert schedule.sparsity(0) == schedule.sparsity(99) == 0
+    assert schedule.sparsity(100) == pytest.approx(0.1)
+    assert schedule.sparsity(200) == pytest.approx(0.9 - 0.8 / 8)
+    assert schedule.sparsity(300) == schedule.sparsity(10**6) == 0.9
+    assert PruningSchedule(0.9, begin_step=0, end_step=10, power=1).sparsity(5) == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize("method", ["magnitude", "random", "structured"])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_pruning_while_training(method, scope):
+    model, (x, y) = mlp(), data()
+    schedule = PruningSchedule(0.8, begin_step=3, end_step=13, frequency=4, method=method, scope=scope)
+    seen = []
+
+    class Watch(fnn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(sparsity_report(model).total.pruned)
+
+    model.fit(x, y, batch_size=16, epochs=5, verbose=0, callbacks=[schedule, Watch()])  # 20 steps
+    changes = [step for step in range(1, 20) if seen[step] != seen[step - 1]]
+    assert changes == [7 - 1, 11 - 1, 13 - 1]
+    assert seen[-1] == sparsity_report(model).total.pruned
+    n_weights = 940 if method != "structured" else 40
+    pruned = seen[-1] if method != "structured" else sum((~layer.masks["bias"]).sum() for layer in model.layers)
+    assert pruned == pytest.approx(0.8 * n_weights, abs=1)
+
+
+def test_the_schedule_begins_again_with_fit():
+    model, (x, y) = mlp(), data()
+    schedule = PruningSchedule(0.5, end_step=2, frequency=1)
+    model.fit(x, y, batch_size=64, epochs=2, verbose=0, callbacks=[schedule])
+    assert zeros(model) == [300, 150, 20]
+    remove_pruning(model)
+    model.fit(x, y, batch_size=64, epochs=1, verbose=0, callbacks=[schedule])
+    assert 0 < zeros(model)[0] < 300
+
+
+def test_the_schedule_changes_no_bit_with_threads():
+    def run(threads):
+        model = build(Dense(150, "tanh"), Dense(70, "relu"), Dense(4), dtype="float32")
+        schedule = PruningSchedule(0.8, end_step=10, frequency=3, scope="global")
+        model.fit(*data(), batch_size=16, epochs=4, verbose=0, n_threads=threads, callbacks=[schedule])
+        return model.get_weights()
+
+    one = run(1)
+    for n in THREADS[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(run(n), one, strict=True))
+
+
+# ---- shrinking ---------------------------------------------------------------------------------------------
+
+
+def same_predictions(model, small, shape=(20,), tolerance=1e-12):
+    x = np.random.default_rng(3).normal(size=(50, *shape))
+    np.testing.assert_allclose(small.predict(x), model.predict(x), rtol=tolerance, atol=tolerance)
+
+
+def test_neurons_are_removed():
+    model = mlp()
+    prune(model, 0.6, "structured")
+    small = shrink(model)
+    assert [layer.units for layer in small.layers] == [12, 4, 4]
+    assert [layer.units for layer in model.layers] == [30, 10, 4]
+    same_predictions(model, small)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "gelu", "exponential", "softplus", "sigmoid"])
+def test_constant_neurons_go_into_the_next_bias(activation):
+    model = build(Dense(8, activation), Dense(6, activation), Dense(3))
+    model.layers[0].kernel[:, [1, 5]] = 0
+    model.layers[1].kernel[:, [0, 2]] = 0
+    small = shrink(model)
+    assert [layer.units for layer in small.layers] == [6, 4, 3]
+    same_predictions(model, small)
+
+
+def test_what_leads_nowhere_goes():
+    model = build(Dense(8, "relu"), Dense(6, "relu"), Dense(3))
+    model.layers[2].kernel[[0, 1, 2]] = 0
+    model.layers[1].kernel[4, 3:] = 0  # leads into what leads nowhere
+    small = shrink(model)
+    assert [layer.units for layer in small.layers] == [7, 3, 3]
+    same_predictions(model, small)
+
+
+def test_one_neuron_stays():
+    model = build(Dense(8, "relu"), Dense(6, "relu"), Dense(3))
+    model.layers[1].kernel[...] = 0
+    small = shrink(model)
+    assert [layer.units for layer in small.layers] == [1, 1, 3]
+    same_predictions(model, small)
+
+
+def test_layers_between():
+    model = build(Dense(8), Activation("gelu"), Dropout(0.5), Flatten(), Dense(6, "tanh"), Dropout(0.2), Dense(3))
+    model.layers[0].kernel[:, [1, 5]] = 0
+    model.layers[4].kernel[:, [0]] = 0
+    small = shrink(model, strict=False)
+    same_predictions(model, small)
+    assert small.layers[4].units == 5
+
+
+def test_a_bias_appears_where_one_is_needed():
+    model = build(Dense(8, "sigmoid"), Dense(3, use_bias=False))
+    model.layers[0].kernel[:, 2] = 0
+    small = shrink(model)
+    assert small.layers[1].use_bias
+    same_predictions(model, small)
+    model.layers[0].bias[2] = 0
+    unneeded = build(Dense(8, "relu"), Dense(3, use_bias=False))
+    unneeded.layers[0].kernel[:, 2] = unneeded.layers[0].bias[2] = 0
+    same_predictions(unneeded, shrink(unneeded))
+
+
+def test_masks_are_cut_and_training_goes_on():
+    model, (x, y) = mlp(dtype="float32"), data()
+    prune(model, 0.9, scope="global")
+    prune(model, 0.5, "structured")
+    small = shrink(model)
+    same_predictions(model, small, tolerance=1e-5)
+    before = sparsity_report(small)
+    small.fit(x, y, epochs=2, verbose=0)
+    after = sparsity_report(small)
+    assert after.total.pruned == before.total.pruned > 0
+    assert (after["dense.kernel"].zero, after["dense.kernel"].pruned) == (before["dense.kernel"].pruned,) * 2
+    assert small.optimizer is not model.optimizer
+    assert small.optimizer.get_config() == model.optimizer.get_config()
+
+
+def test_nothing_to_do():
+    model = mlp()
+    small = shrink(model)
+    assert small is not model
+    assert all(np.array_equal(a, b) for a, b in zip(small.get_weights(), model.get_weights(), strict=True))
+    assert small.layers[0].masks == {}
+
+
+def test_softmax_inside_is_in_the_way():
+    model = build(Dense(8, "softmax"), Dense(3))
+    model.layers[0].kernel[:, 2] = 0
+    with pytest.raises(ValueError, match=r"'dense' has 1 dead neurons .* its own softmax .* strict=False"):
+        shrink(model)
+    assert shrink(model, strict=False).layers[0].units == 8
+    model = build(Dense(8), Activation("softmax"), Dense(3))
+    model.layers[0].kernel[:, 2] = 0
+    with pytest.raises(ValueError, match="Activation 'activation' behind it"):
+        shrink(model)
+
+
+# ---- refused -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda m: prune("model", 0.5), TypeError, "model must be a Sequential; received str"),
+    (lambda m: prune(fnn.Sequential([Dense(3)]), 0.5), ValueError, "not built|before it is built"),
+    (lambda m: prune(m), ValueError, r"needs a sparsity in \[0, 1\); received None"),
+    (lambda m: prune(m, 1.0), ValueError, r"sparsity must be in \[0, 1\); received 1.0"),
+    (lambda m: prune(m, -0.1), ValueError, "sparsity"),
+    (lambda m: prune(m, "half"), TypeError, "sparsity must be a number"),
+    (lambda m: prune(m, 0.5, "magnitud"), ValueError, "received 'magnitud'. Did you mean 'magnitude'"),
+    (lambda m: prune(m, 0.5, "2:4"), ValueError, "'2:4' sets its own sparsity; received sparsity=0.5"),
+    (lambda m: prune(m, method="4:2"), ValueError, "method must be .* received '4:2'"),
+    (lambda m: prune(m, method="0:2"), ValueError, "method must be .* received '0:2'"),
+    (lambda m: prune(m, 0.5, scope="all"), ValueError, "'layer' or 'global'; received 'all'"),
+    (lambda m: prune(m, 0.5, layers=["dens"]), ValueError, "no layer 'dens' with a kernel. Did you mean 'dense'"),
+    (lambda m: prune(m, 0.5, layers=[]), ValueError, "at least one layer"),
+    (lambda m: prune(m, 0.5, layers="dense"), TypeError, "list of layers or their names; received 'dense'"),
+    (lambda m: prune(m, 0.5, layers=[mlp().layers[0]]), ValueError, "no layer 'dense'"),
+    (lambda m: prune(m, 0.5, "random", seed=-1), ValueError, "seed"),
+    (lambda m: prune(m, 0.5, "taylor"), ValueError, r"needs data=\(x, y\)"),
+    (lambda m: prune(m, 0.5, "taylor", data=(np.ones((4, 19)), np.ones((4, 4)))), ValueError, "x has|features|shape"),
+    (lambda m: prune(m, 0.5, data=data()), ValueError, "by method 'taylor' alone"),
+    (lambda m: prune(m, 0.5, "structured", layers=["dense_2"]), ValueError, "'dense_2' are the model's outputs"),
+    (lambda m: set_masks(m, {"dense.kernel": np.ones((30, 20), bool)}), ValueError, r"\(20, 30\); .* \(30, 20\)"),
+    (lambda m: set_masks(m, {"dense.kernel": np.ones((20, 30))}), TypeError, "bool; received dtype float64"),
+    (lambda m: set_masks(m, {"dense.kernle": np.ones((20, 30), bool)}), ValueError, "Did you mean 'dense.kernel'"),
+    (lambda m: set_masks(m, [1]), TypeError, "must map names"),
+    (lambda m: shrink(m, strict=1), TypeError, "strict must be True or False; received 1"),
+    (lambda m: shrink(3), TypeError, "Sequential; received int"),
+    (lambda m: sparsity_report(None), TypeError, "Sequential; received NoneType"),
+    (lambda m: remove_pruning([]), TypeError, "Sequential; received list"),
+    (lambda m: PruningSchedule(1.0, end_step=10), ValueError, "final_sparsity"),
+    (lambda m: PruningSchedule(0.5, 0.6, end_step=10), ValueError, r"initial_sparsity must be in \[0, 0.5\]"),
+    (lambda m: PruningSchedule(0.5, begin_step=10, end_step=10), ValueError, "end_step"),
+    (lambda m: PruningSchedule(0.5, end_step=10, frequency=0), ValueError, "frequency"),
+    (lambda m: PruningSchedule(0.5, end_step=10, power=0), ValueError, "power"),
+    (lambda m: PruningSchedule(0.5, end_step=10, method="taylor"), ValueError, "'structured'; received 'taylor'"),
+    (lambda m: m.fit(*data(), verbose=0, callbacks=[PruningSchedule(0.5, end_step=9, layers=["no"])]), ValueError,
+     "no layer 'no'"),
+])  # fmt: skip
+def test_refused(call, error, message):
+    model = mlp()
+    before = model.get_weights()
+    with pytest.raises(error, match=message):
+        call(model)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+    assert model.layers[0].masks == {}
