@@ -106,10 +106,6 @@ class Dense(Layer):
         self.activity_regularizer = regularizers.for_activity(activity_regularizer)
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
-        for argument in ("kernel_regularizer", "kernel_constraint"):
-            if tied_to is not None and getattr(self, argument) is not None:
-                raise ValueError(f"{argument} belongs to the layer that has the kernel; received "
-                                 f"{getattr(self, argument)!r} for one with tied_to={tied_to!r}")
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 1:

@@ -50,27 +50,16 @@ class _Stage:
     def rebuilt(self) -> Layer:
         """A new layer of the size that is left."""
         config = self.layer.get_config()
-<<<<<<< HEAD
         if "kernel" in self.weights and isinstance(self.layer, Dense):
-=======
-        if isinstance(self.layer, Dense) and "kernel" in self.weights:
->>>>>>> e3c482d (Pruning: documentation, example, tied kernels in shrink)
             config |= {"units": self.weights["kernel"].shape[1], "use_bias": "bias" in self.weights}
         new = type(self.layer).from_config(config)
         new.name, new.trainable = self.layer.name, self.layer._trainable
         return new
 
 
-<<<<<<< HEAD
 def _is_plain(stage: _Stage) -> bool:
     """A Dense whose kernel is its own."""
     return type(stage.layer) is Dense and not stage.shared
-=======
-def _plain(model: Sequential) -> set[Layer]:
-    """The Dense layers whose kernels are theirs alone."""
-    tied = {leaf._tie for leaf in model._leaves() if isinstance(leaf, Dense)}
-    return {layer for layer in model.layers if type(layer) is Dense and layer.tied_to is None and layer not in tied}
->>>>>>> e3c482d (Pruning: documentation, example, tied kernels in shrink)
 
 
 def _is_one_to_one(layer: Layer) -> bool:
@@ -131,28 +120,18 @@ def _shrink_pair(stages: list[_Stage], first: int, last: int, dtype: str) -> boo
     return True
 
 
-def _pairs(stages: list[_Stage], plain: set[Layer]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _pairs(stages: list[_Stage]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Each Dense with the next one, where only layers stand between them that work one to one; and each other Dense
     with the layer that is in the way, maybe itself."""
     pairs, blocked = [], []
-<<<<<<< HEAD
-    for first, stage in enumerate(stages):
-        if not _is_plain(stage) or (stage.layer.activation.rowwise and first + 1 < len(stages)):  # type: ignore[attr-defined]
-            if isinstance(stage.layer, Dense) and first + 1 < len(stages):
-                blocked.append((first, first))
-            continue
-        for last in range(first + 1, len(stages)):
-            if _is_plain(stages[last]):
-=======
     for first, stage in enumerate(stages[:-1]):
         if not isinstance(stage.layer, Dense):
             continue
-        if stage.layer not in plain or stage.layer.activation.rowwise:
+        if not _is_plain(stage) or stage.layer.activation.rowwise:
             blocked.append((first, first))
             continue
         for last in range(first + 1, len(stages)):
-            if stages[last].layer in plain:
->>>>>>> e3c482d (Pruning: documentation, example, tied kernels in shrink)
+            if _is_plain(stages[last]):
                 pairs.append((first, last))
             elif _is_one_to_one(stages[last].layer):
                 continue
@@ -168,16 +147,10 @@ def _check_blocked(stages: list[_Stage], blocked: list[tuple[int, int]]) -> None
         if dead:
             layer, obstacle = stages[first].layer, stages[last].layer
             why = f"{type(obstacle).__name__} {obstacle.name!r} behind it takes all of them together"
-<<<<<<< HEAD
             if first == last:
                 why = "its kernel is shared" if stages[first].shared else "its own softmax takes all of them together"
             elif stages[last].shared:
                 why = f"the kernel of {obstacle.name!r} behind it is shared"
-=======
-            if layer is obstacle:
-                rowwise = isinstance(layer, Dense) and layer.activation.rowwise
-                why = "its own softmax takes all of them together" if rowwise else "its kernel is tied to another layer"
->>>>>>> e3c482d (Pruning: documentation, example, tied kernels in shrink)
             raise ValueError(f"layer {layer.name!r} has {dead} dead neurons that cannot be removed, since {why}. With "
                              "strict=False they stay")
 
@@ -227,14 +200,9 @@ def shrink(model: Sequential, strict: bool = True) -> Sequential:
     if not isinstance(strict, (bool, np.bool_)):
         raise TypeError(f"strict must be True or False; received {strict!r}")
     assert model.input_shape is not None
-<<<<<<< HEAD
     owners = [leaf._tie for leaf in model._leaves() if isinstance(leaf, Dense) and leaf._tie is not None]
     stages = [_Stage.of(layer, owners) for layer in model.layers]
     pairs, blocked = _pairs(stages)
-=======
-    stages = [_Stage.of(layer) for layer in model.layers]
-    pairs, blocked = _pairs(stages, _plain(model))
->>>>>>> e3c482d (Pruning: documentation, example, tied kernels in shrink)
     if strict:
         _check_blocked(stages, blocked)
     while sum(_shrink_pair(stages, first, last, model.dtype) for first, last in pairs):
