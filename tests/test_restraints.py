@@ -306,6 +306,30 @@ def test_train_on_batch_is_the_step_of_fit():
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), twin.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("optimizer", [
+    fnn.optimizers.Adam(global_clipnorm=0.05), fnn.optimizers.SGD(0.1, clipvalue=1e-3), fnn.optimizers.Muon(),
+    fnn.optimizers.Adam(gradient_accumulation_steps=2), fnn.optimizers.Adam(use_ema=True)], ids=lambda o: o.name)
+def test_options_of_optimizers_see_whole_gradients_with_penalties(optimizer):
+    def make(regularizer, threads):
+        model = randomized(build(Dense(90, "tanh", kernel_regularizer=regularizer), Dense(3), shape=(70,),
+                                 optimizer=fnn.optimizers.get(optimizer.get_config())))
+        x, y = data(n=48, features=70)
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, n_threads=threads)
+        return model.get_weights()
+
+    orthogonal, plain = make(OrthogonalRegularizer(5.0), 1), make(None, 1)
+    assert not np.array_equal(orthogonal[0], plain[0])
+    for threads in (2, 3):
+        again = make(OrthogonalRegularizer(5.0), threads)
+        assert all(np.array_equal(a, b) for a, b in zip(orthogonal, again, strict=True))
+    # Two ways to the same penalty: one in the units, one written in Python.
+    class Same(L2):
+        name = "same"
+
+    for a, b in zip(make(L2(0.25), 1), make(Same(0.25), 2), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+
+
 # ---- names, files, errors ----------------------------------------------------------------------------------
 
 
