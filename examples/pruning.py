@@ -2,7 +2,7 @@
 
 Needs the data: apt-get install dataset-fashion-mnist (Debian, Ubuntu), or a folder with its four IDX files.
 
-Run: python examples/pruning.py [FOLDER]        (about a minute on two cores)
+Run: python examples/pruning.py [FOLDER]        (less than a minute on two cores)
 """
 
 import copy
