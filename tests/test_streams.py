@@ -2,7 +2,10 @@
 
 import gc
 import itertools
+import os
+import signal
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -537,3 +540,53 @@ def test_a_run_on_a_stream_goes_on(after, shuffle, tmp_path):
     again = new_model()
     assert fit(again, Batches(), resume=path).history == history.history
     same_state(whole, again)
+
+
+@pytest.mark.parametrize("read_ahead", [0, 1])
+@pytest.mark.parametrize("waits", [False, True])
+def test_ctrl_c_while_training_and_while_waiting(waits, read_ahead):
+    """The main thread trains, or waits for a source that is slower than it."""
+    def chunks():
+        while True:
+            time.sleep(0.05 if waits else 0.0)
+            yield X, LABELS
+
+    model = new_model()
+    model.build((6,))
+    alarm = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    alarm.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(Stream(chunks, 5000, read_ahead), batch_size=10, verbose=0)
+    alarm.join()
+    assert time.perf_counter() - start < 5
+    assert not readers() and np.isfinite(model.get_weights()[0]).all()
+    model.fit(X, LABELS, verbose=0)
+
+
+def test_a_read_that_never_returns_is_left_behind(monkeypatch):
+    monkeypatch.setattr(streams, "CLOSING_SECONDS", 0.1)
+    release = threading.Event()
+
+    def chunks():
+        yield X, LABELS
+        release.wait()
+
+    class Stop(fnn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    model = new_model()
+    model.fit(Stream(chunks, 500), verbose=0, callbacks=[Stop()])
+    assert readers() and readers()[0].daemon
+    release.set()
+    readers()[0].join()
+
+
+def test_a_stream_of_other_frames():
+    pandas = pytest.importorskip("pandas")
+    frame, by_array, by_stream = pandas.DataFrame(X), new_model(), new_model()
+    parts = [(frame[:300], pandas.Series(LABELS[:300])), (frame[300:], pandas.Series(LABELS[300:]))]
+    by_array.fit(X, LABELS, shuffle=False, verbose=0)
+    by_stream.fit(parts, shuffle=False, verbose=0)
+    same_state(by_array, by_stream)
