@@ -62,6 +62,17 @@ def test_trajectories(keras, optimizer, name, arguments, options):  # noqa: F811
     same_weights(ours, theirs)
 
 
+def test_a_schedule_counts_batches_where_gradients_accumulate(keras):  # noqa: F811
+    ours, theirs = pair(keras, (4,), [dense(6, "tanh"), dense(2)])
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(80, 4)), rng.normal(size=(80, 2))
+    for library, schedules, model in ((fnn, fnn.schedules, ours), (keras, keras.optimizers.schedules, theirs)):
+        optimizer = library.optimizers.SGD(schedules.CosineDecay(0.1, 30), momentum=0.9, gradient_accumulation_steps=4)
+        model.compile(optimizer, "mse")
+        model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0)
+    same_weights(ours, theirs)
+
+
 def test_a_number_does_not_replace_a_schedule(keras):  # noqa: F811
     for library, schedules in ((fnn, fnn.schedules), (keras, keras.optimizers.schedules)):
         optimizer = library.optimizers.SGD(schedules.ExponentialDecay(0.1, 10, 0.9))

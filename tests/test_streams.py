@@ -267,6 +267,15 @@ def test_class_weights_and_zero_weights():
     both((X, LABELS, np.where(np.arange(1000) < 500, 0.0, 1.0)), [100])
 
 
+@pytest.mark.parametrize("options", [{"gradient_accumulation_steps": 3}, {"global_clipnorm": 0.1},
+                                     {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5}])
+def test_options_of_optimizers_know_no_buffers(options):
+    models = [new_model(optimizer=fnn.optimizers.Adam(fnn.schedules.CosineDecay(0.01, 60), **options)) for _ in "ab"]
+    models[0].fit(X, LABELS, epochs=2, shuffle=False, verbose=0)
+    models[1].fit(Stream(lambda: cut(X, LABELS, sizes=[130]), 64), epochs=2, shuffle=False, verbose=0)
+    same_state(*models)
+
+
 def test_shuffled_in_one_buffer_as_arrays_are():
     both((X, LABELS), [130], buffer_rows=1000, shuffle=True)
     both((X, LABELS), [130], buffer_rows=None, shuffle=True, epochs=3)
