@@ -379,7 +379,6 @@ class Sequential(Trainer):
             rows, shape = as_features(x, self._input_shape, "x", self._dtype)
             if self._indices or not self.built:
                 self._check_indices(rows, "x", shape)
-            if not self.built:
                 self.build(shape)
             if callbacks is None:
                 out = self._predicting().predict(rows, threads)

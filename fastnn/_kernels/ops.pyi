@@ -79,7 +79,6 @@ class GaussianOp(Op):
 class AffineOp(Op):
     def __init__(self, source: int, target: int, n: int, scale: float, offset: float) -> None: ...
 
-@disjoint_base
 class ForkOp(Op):
     def __init__(self, source: int, target: int, n: int) -> None: ...
 

@@ -221,7 +221,7 @@ cdef class DenseOp(Op):
 
     cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
                           char* grad, Py_ssize_t ldgrad) noexcept nogil:
-        """What this op adds to a block of the gradient of W: x.T @ dz or, for a flipped one, (x.T @ dz).T = dz.T @ x."""
+        """What this op adds to a block of the gradient of W: x.T @ dz or, flipped, its transpose dz.T @ x."""
         cdef char* x = run.y[self.source]
         cdef char* dz = run.dy[self.target]
         if self.flip:
