@@ -128,6 +128,26 @@ def test_gradients(name):
     check_gradients(model, *data(11))
 
 
+@pytest.mark.parametrize("name", ["residual on the input", "concatenate", "table", "embedding",
+                                  "residual of an activation"])
+def test_gradients_with_respect_to_the_samples(name):
+    """Several branches read them; integers that are looked up have none."""
+    model = make(name)
+    randomize(model)
+    x, y = data(5)
+    got = model.input_gradients(x, y)
+    looked_up = {column for _, columns, _ in model._indices for column in columns}
+    for at in np.ndindex(x.shape):
+        if at[1] in looked_up:
+            assert got[at] == 0
+            continue
+        there = [x.copy(), x.copy()]
+        there[0][at] += STEP
+        there[1][at] -= STEP
+        above, below = (model.evaluate(changed[at[0]:at[0] + 1], y[at[0]:at[0] + 1]) for changed in there)
+        assert got[at] * len(x) == pytest.approx((above - below) / (2 * STEP), rel=1e-6, abs=1e-7)
+
+
 @pytest.mark.parametrize("name", STACKS)
 @pytest.mark.parametrize("frozen", ["first", "middle", "inner"])
 def test_gradients_beside_frozen_layers(name, frozen):
