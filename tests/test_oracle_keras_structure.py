@@ -22,7 +22,8 @@ pytestmark = [
 
 TOLERANCE = 1e-9
 RATE = 2.0**-8  # Keras may keep it in float32
-OPTIMIZERS = {"SGD": {"momentum": 0.875}, "Adam": {}, "RMSprop": {}, "AdamW": {"weight_decay": 0.0625}}
+OPTIMIZERS = {"SGD": {"momentum": 0.875}, "Adam": {}, "RMSprop": {"global_clipnorm": 0.5},
+              "AdamW": {"weight_decay": 0.0625}, "Adagrad": {"clipnorm": 0.25}}
 
 
 @pytest.fixture(scope="module")
