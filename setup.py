@@ -130,6 +130,7 @@ extensions = [
     extension("ops"),
     extension("updates"),
     extension("restraints"),
+    extension("norm_ops"),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

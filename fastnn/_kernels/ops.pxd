@@ -73,6 +73,7 @@ cdef struct Run:
     char* extra                 # gradients of penalties that look at whole tensors
     char* restraints            # what those keep meanwhile
     double* row_penalty         # [max_rows]: of activities, beside the loss; NULL: there are none
+    Py_ssize_t max_rows         # of a batch
     char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
@@ -139,7 +140,7 @@ cdef class Op:
     cdef readonly bint trainable
     cdef int place                              # among the program's ops
     cdef bint whole_batch                       # one thread runs it for all rows, the others wait
-    cdef bint meets                             # while training, all threads meet inside it, with whole batches
+    cdef bint meets                             # all threads meet inside forward while training, and inside backward
     cdef bint wants_dx                          # something below the source is trained
     cdef bint always_backward                   # backward makes gradients of parameters, wanted without dx too
     cdef bint has_local_gradient                # local_gradient has work to do before backward
@@ -184,6 +185,8 @@ cdef class ActivationOp(Op):
 
 cdef class DropoutOp(Op):
     cdef double rate, scale, offset, other
+    cdef int below_activation, below_saved          # as of DenseOp
+    cdef double below_alpha
     cdef uint32_t stream                            # tells the random ops of one model apart
     cdef bint own_seed
     cdef uint64_t seed

@@ -61,6 +61,7 @@ class DropoutOp(Op):
         stream: int,
         seed: int | None = None,
     ) -> None: ...
+    def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base
 class GaussianOp(Op):

@@ -267,6 +267,12 @@ cdef class DropoutOp(Op):
         self.rate, self.scale, self.offset, self.other, self.stream = rate, scale, offset, other, stream
         self.own_seed = seed is not None
         self.seed = seed or 0
+        self.below_activation = FNN_LINEAR
+
+    def join_below(self, DenseOp below):
+        """Take over the multiplication by the derivative of `below`'s activation, row by row."""
+        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
+        below.has_local_gradient = False
 
     cdef Py_ssize_t kept_ld(self) noexcept nogil:
         return (self.n_in + 63) // 64
@@ -297,16 +303,21 @@ cdef class DropoutOp(Op):
             run.k.affine(r1 - r0, self.n_in, x, ldx, 1.0, 0.0, y, ldy)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t r0, r1, lddx = run.ld[self.source], lddy = run.ld[self.target]
+        cdef Py_ssize_t r0, r1, r, lddx = run.ld[self.source], lddy = run.ld[self.target]
         cdef int size = run.k.itemsize
         lane_rows(share, &r0, &r1)
-        cdef char* dx = at(run.dy[self.source], r0, lddx, 0, size)
-        cdef char* dy = at(run.dy[self.target], r0, lddy, 0, size)
-        if run.training:
-            self.undo(run, r1 - r0, self.n_in, dy, lddy, <uint64_t*>run.state[self.place] + r0 * self.kept_ld(), dx,
-                      lddx)
-        else:
-            run.k.affine(r1 - r0, self.n_in, dy, lddy, 1.0, 0.0, dx, lddx)
+        cdef char* dx
+        cdef char* dy
+        for r in range(r0, r1):
+            dx, dy = at(run.dy[self.source], r, lddx, 0, size), at(run.dy[self.target], r, lddy, 0, size)
+            if run.training:
+                self.undo(run, 1, self.n_in, dy, lddy, <uint64_t*>run.state[self.place] + r * self.kept_ld(), dx, lddx)
+            else:
+                run.k.affine(1, self.n_in, dy, lddy, 1.0, 0.0, dx, lddx)
+            if self.below_activation != FNN_LINEAR:
+                run.k.activation_backward(self.below_activation, self.below_alpha, 1, self.n_in, dx, lddx,
+                                          at(run.y[self.below_saved], r, run.ld[self.below_saved], 0, size),
+                                          run.ld[self.below_saved], dx, lddx)
 
 
 cdef class GaussianOp(Op):

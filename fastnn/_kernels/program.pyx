@@ -20,6 +20,7 @@ from libc.string cimport memcpy, memset
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
+from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.restraints cimport *
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
@@ -265,6 +266,22 @@ cdef class Program:
         target = len(self.widths)
         return self._add(GaussianOp(source, target, self.widths[source], multiplies, stddev, target, seed))
 
+    def batch_norm(self, int source, Py_ssize_t cols, double momentum, double epsilon, int gamma, int beta, int mean,
+                   int variance, bint trainable):
+        """gamma, beta and the moving mean and variance are tensors; gamma and beta -1: none. Not trainable: it
+        normalizes by the moving statistics while training too."""
+        return self._add(BatchNormOp(source, len(self.widths), self.widths[source], cols, momentum, epsilon, gamma,
+                                     self._offset(gamma), beta, self._offset(beta), self._offset(mean),
+                                     self._offset(variance), trainable))
+
+    def row_norm(self, int source, Py_ssize_t cols, bint centred, double epsilon, int gamma, int beta, bint trainable):
+        return self._add(RowNormOp(source, len(self.widths), self.widths[source], cols, centred, epsilon, gamma,
+                                   self._offset(gamma), beta, self._offset(beta), trainable))
+
+    def prelu(self, int source, Py_ssize_t cols, int alpha, bint trainable):
+        return self._add(PReluOp(source, len(self.widths), self.widths[source], cols, alpha, self._offset(alpha),
+                                 trainable))
+
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))
 
@@ -317,12 +334,27 @@ cdef class Program:
         self.has_python = True
         return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, tensors, trainable))
 
+    def _merge(self):
+        """Ops that normalize take over what is done to their outputs next."""
+        cdef Op op
+        readers, kept = self._readers(), []
+        for op in self.ops:
+            below = kept[len(kept) - 1] if kept else None
+            if isinstance(below, BatchNormOp) and op.source == below.target and readers[op.source] == 1 \
+                    and op.source not in self.views and below.absorb(op):
+                self.producers[op.target], self.widths[op.source] = below, 0
+            else:
+                op.place = len(kept)
+                kept.append(op)
+        self.ops = kept
+
     def finish(self, bint training, loss=None, bint inputs=False):
         """Fix the program. `loss`: an object with ``call`` and ``gradient``, or (kind, param, keeps outputs): whether
         the loss leaves the outputs as they are where it could replace logits by probabilities. `inputs`: whether the
         gradient of the inputs is wanted too."""
         cdef Op op
         cdef DenseOp dense
+        self._merge()
         self.loss = loss
         self.has_python = self.has_python or not (loss is None or isinstance(loss, tuple))
         needs = [False] * len(self.widths)
@@ -345,6 +377,12 @@ cdef class Program:
         self.tensors, self.n_tensors = <const Tensor*><size_t>self.tensor_table.ctypes.data, len(self.tensor_rows)
         self._lay_out_penalties()
         for op in self.ops:
+            below = self.producers[op.source]
+            if isinstance(op, (BatchNormOp, DropoutOp)) and op.wants_dx and readers[op.source] == 1:
+                if isinstance(below, DenseOp):
+                    op.join_below(below)
+                if not {op.source, op.target} & self.views.keys():
+                    self.gradient_views[op.source] = op.target, 0       # dx in the place of dy
             if not isinstance(op, DenseOp):
                 continue
             dense = op
@@ -361,7 +399,6 @@ cdef class Program:
                 dense.saved = len(self.widths)
                 self.widths.append(dense.n_out)
                 self.needs_gradient.append(False)
-            below = self.producers[dense.source]
             if dense.wants_dx and isinstance(below, DenseOp) and readers[dense.source] == 1:
                 dense.join_below(below)
         self.kernel_bytes = self.work * self.k.itemsize
@@ -459,6 +496,7 @@ cdef class Workspace:
         groups = np.zeros(max(1, len(program.groups)) * sizeof(Group), dtype=np.uint8)
         self.run.groups = <Group*><size_t>groups.ctypes.data
         self.run.updates = 1
+        self.run.max_rows = max_rows
         states = np.zeros(len(program.ops), dtype=np.uintp)
         self.arrays += [groups, states]
         for b, op in enumerate(program.ops):
@@ -756,7 +794,7 @@ cdef class Runner:
         loop.cpus = <int*>&self.teams[n_threads + 1]
         self.spins = 300 if n_threads <= cores else 10
         loop.piece = loop.batch
-        if not (self.program.has_python or self.program.meets):
+        if not (self.program.has_python or (self.program.meets and self.work.run.backward)):
             loop.piece = <Py_ssize_t>max(16.0, min(<double>PIECE_ROWS,
                                                    LONGEST * loop.n_lanes / max(1.0, self.program.work)))
         if self.work.run.backward or self.work.op_scratch:
@@ -876,7 +914,7 @@ cdef class Runner:
                 call_stage(op, run, share, stage)
             meet(share)
             return
-        if not run.stop or ((<Op>op).meets and run.training):     # who meets must not miss one
+        if not run.stop or ((<Op>op).meets and run.backward):     # who meets must not miss one
             call_stage(op, run, share, stage)
         meet_team(share)
         if share.thread == 0 and self.look_between_ops:

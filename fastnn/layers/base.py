@@ -234,6 +234,13 @@ class Layer:
         """Number of the layer's parameters."""
         return sum(weight.size for layer in self.family() for weight in layer.weights.values())
 
+    def count_trained(self) -> int:
+        """Number of those that training changes by gradients."""
+        if not (self.trainable and self.built):
+            return 0
+        specs = self.parameters(self.input_shape)
+        return sum(weight.size for name, weight in self.weights.items() if specs[name].trainable)
+
     @property
     def n_inputs(self) -> int:
         return math.prod(self.input_shape)

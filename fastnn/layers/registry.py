@@ -7,20 +7,28 @@ from typing import Any
 
 from fastnn.layers.activation import Activation
 from fastnn.layers.activity_regularization import ActivityRegularization
+from fastnn.layers.alpha_dropout import AlphaDropout
 from fastnn.layers.base import Layer
+from fastnn.layers.batch_normalization import BatchNormalization
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
 from fastnn.layers.embedding import Embedding
 from fastnn.layers.flatten import Flatten
+from fastnn.layers.gaussian_dropout import GaussianDropout
+from fastnn.layers.gaussian_noise import GaussianNoise
+from fastnn.layers.layer_normalization import LayerNormalization
+from fastnn.layers.prelu import PReLU
 from fastnn.layers.rescaling import Rescaling
 from fastnn.layers.residual import Residual
+from fastnn.layers.rms_normalization import RMSNormalization
 
 __all__ = ["get"]
 
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
-    Activation, ActivityRegularization, Columns, Concatenate, Dense, Dropout, Embedding, Flatten, Rescaling, Residual,
+    Activation, ActivityRegularization, AlphaDropout, BatchNormalization, Columns, Concatenate, Dense, Dropout,
+    Embedding, Flatten, GaussianDropout, GaussianNoise, LayerNormalization, PReLU, RMSNormalization, Rescaling, Residual,
 )}
 
 

@@ -1,0 +1,44 @@
+"""Ops whose parameters are vectors, one number a column: normalizations and PReLU."""
+
+from fastnn._kernels.ops cimport DropoutOp, Op, Run, Share
+
+
+cdef class VectorsOp(Op):
+    # A row of n_in elements is `inner` rows of `cols`, which share the vectors.
+    cdef readonly Py_ssize_t cols, inner
+    cdef int first, second                          # tensors, -1: none
+    cdef Py_ssize_t first_offset, second_offset     # theirs
+    cdef char* vector(self, Run* run, int tensor, Py_ssize_t offset) noexcept nogil
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first,
+                   char* second) noexcept nogil
+    cdef void after_step(self, Run* run, Py_ssize_t j0, Py_ssize_t cols) noexcept nogil
+
+
+cdef class BatchNormOp(VectorsOp):
+    cdef double momentum, epsilon
+    cdef Py_ssize_t mean_offset, variance_offset    # the moving ones
+    cdef bint frozen                                # they are what it normalizes by
+    cdef Py_ssize_t block_rows, panel, width        # rows and columns of an item, elements of a vector in state
+    # What it does besides, while rows are in the L1 cache: an activation and dropout behind it, and the derivative
+    # of the activation before it.
+    cdef int activation, below_activation, below_saved
+    cdef double alpha, below_alpha
+    cdef DropoutOp dropout
+    cdef bint slope_from_input
+    cdef char* state(self, Run* run, Py_ssize_t vector) noexcept nogil
+    cdef void* kept(self, Run* run, Py_ssize_t row) noexcept nogil
+    cdef Py_ssize_t n_blocks(self, Py_ssize_t rows) noexcept nogil
+    cdef void items(self, Run* run, Share* share, bint backward, const char* mean, const char* scale) noexcept nogil
+    cdef void statistics(self, Run* run, Share* share, char** mean, char** scale) noexcept nogil
+    cdef void merge(self, Run* run, Share* share, bint backward) noexcept nogil
+    cdef void undo(self, Run* run, Share* share, Py_ssize_t r, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t cols,
+                   const char* mean, const char* scale) noexcept nogil
+
+
+cdef class RowNormOp(VectorsOp):
+    cdef bint centred
+    cdef double epsilon
+
+
+cdef class PReluOp(VectorsOp):
+    pass

@@ -1,0 +1,81 @@
+"""PReLU: a ReLU whose slope for negative inputs is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import initializers
+from fastnn._kernels.program import Program
+from fastnn.layers.base import Layer, Parameter, parameter_property
+from fastnn.layers.normalization import check_places
+
+__all__ = ["PReLU"]
+
+
+class PReLU(Layer):
+    """``y = x`` where x is positive, else ``alpha * x``, with an alpha that is learned for each feature.
+
+    (He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015.)
+
+    Parameters
+    ----------
+    alpha_initializer : str or Initializer, default "zeros"
+    alpha_regularizer, alpha_constraint : None
+        Places kept for names of Keras; only None is accepted.
+    shared_axes : sequence of int, optional
+        Axes, counted from 1 behind the batch, along which all elements have one alpha: all axes up to one of them,
+        such as [1, 2] for images of shape (height, width, channels). Default: every element has its own.
+    name : str, optional
+    trainable : bool, default True
+
+    Attributes
+    ----------
+    alpha : ndarray
+        A live view of the model's parameters, once the model is built. Its shape is that of a sample, with 1 for
+        shared axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, out of range or an unknown name.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.layers.PReLU(alpha_initializer=fnn.initializers.Constant(0.25))])
+    >>> model.predict([[-2.0, 3.0]])
+    array([[-0.5,  3. ]], dtype=float32)
+    """
+
+    alpha = parameter_property("alpha", "ndarray, 1 long in shared axes: live view; assign to overwrite it.")
+
+    def __init__(self, alpha_initializer: Any = "zeros", alpha_regularizer: None = None, alpha_constraint: None = None,
+                 shared_axes: Sequence[int] | int | None = None, name: str | None = None,
+                 trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        check_places(self, alpha_regularizer=alpha_regularizer, alpha_constraint=alpha_constraint)
+        axes = [shared_axes] if isinstance(shared_axes, (int, np.integer)) else shared_axes
+        if axes is not None and not (isinstance(axes, (list, tuple)) and all(
+                isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes)):
+            raise TypeError(f"shared_axes must be a sequence of integers or None; received {shared_axes!r}")
+        if axes and sorted(axes) != list(range(1, len(axes) + 1)):
+            raise ValueError("shared_axes must be all axes behind the batch up to one of them, such as [1] or [1, 2]; "
+                             f"received {shared_axes!r}")
+        self.shared_axes = sorted(int(a) for a in axes) if axes else None
+
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.shared_axes and len(self.shared_axes) > len(input_shape):
+            raise ValueError(f"shared_axes {self.shared_axes} of {self.name or 'PReLU'!r} are more than samples of "
+                             f"shape {input_shape} have")
+        return input_shape
+
+    def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
+        shared = len(self.shared_axes or ())
+        return {"alpha": Parameter((1,) * shared + tuple(input_shape[shared:]), self.alpha_initializer)}
+
+    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+        return program.prelu(source, self.weights["alpha"].size, self._tensor(program, "alpha"), self.trainable)
