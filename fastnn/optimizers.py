@@ -89,7 +89,8 @@ class Optimizer(Named):
     clipvalue : float, optional
         Each element of the gradient is held in [-clipvalue, clipvalue]; above 0.
     global_clipnorm : float, optional
-        The gradients of all parameters together are shortened to this norm; above 0. Only one of the three may be given.
+        The gradients of all parameters together are shortened to this norm; above 0. Only one of the three may be
+        given.
     use_ema : bool, default False
         Whether an exponential moving average of the parameters is kept: after each batch
         ``average = ema_momentum * average + (1 - ema_momentum) * p``. At its end `fit` leaves the average in the model.
@@ -133,6 +134,9 @@ class Optimizer(Named):
     kind: str
     hyper: tuple[float, ...] = ()
     slots: tuple[str, ...] = ()
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
 
     def __init__(self, learning_rate: Rate, weight_decay: float | None = None, *, clipnorm: float | None = None,
                  clipvalue: float | None = None, global_clipnorm: float | None = None, use_ema: bool = False,
@@ -414,7 +418,8 @@ class RMSprop(Optimizer):
     name = "rmsprop"
 
     def __init__(self, learning_rate: Rate = 0.001, rho: float = 0.9, momentum: float = 0.0,
-                 epsilon: float = 1e-7, centered: bool = False, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+                 epsilon: float = 1e-7, centered: bool = False, weight_decay: float | None = None,
+                 **options: Unpack[Options]) -> None:
         super().__init__(learning_rate, weight_decay, **options)
         self.rho = number("rho", rho, RATE)
         self.momentum = number("momentum", momentum, "[0, 1]")
@@ -554,7 +559,8 @@ class Adam(_Moments):
     name = "adam"
 
     def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
-                 epsilon: float = 1e-7, amsgrad: bool = False, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+                 epsilon: float = 1e-7, amsgrad: bool = False, weight_decay: float | None = None,
+                 **options: Unpack[Options]) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **options)
         self.amsgrad = _flag("amsgrad", amsgrad)
         self.kind = "amsgrad" if self.amsgrad else "adam"
@@ -807,9 +813,9 @@ class ScheduleFreeAdamW(Optimizer):
     ``z -= lr * min(1, t / warmup_steps) * g / (sqrt(v / (1 - beta_2**t)) + epsilon)``; ``x += (z - x) / t``.
     `weight_decay` acts on ``y``, and ``1 / beta_1`` of it on ``x``, as in Keras.
 
-    The model's weights are ``x`` whenever Python sees them: after `fit`, in callbacks, in `predict` and in files. (Keras
-    3.15 leaves ``y`` there, from which ``x`` would have to be computed.) During an epoch they are ``y``. Weights that
-    are set between two calls move ``x`` and leave ``z``: compile again to start afresh from them.
+    The model's weights are ``x`` whenever Python sees them: after `fit`, in callbacks, in `predict` and in files.
+    (Keras 3.15 leaves ``y`` there, from which ``x`` would have to be computed.) During an epoch they are ``y``. Weights
+    that are set between two calls move ``x`` and leave ``z``: compile again to start afresh from them.
 
     Parameters
     ----------
@@ -891,8 +897,8 @@ class Lamb(_Moments):
 class Adafactor(Optimizer):
     """A mean square of each row and each column of a matrix in place of all elements' (Shazeer and Stern, 2018).
 
-    With ``b = 1 - t**beta_2_decay`` and ``s = g**2 + epsilon_1``: ``r = b * r + (1 - b) * mean(s)`` over each row, ``c``
-    likewise over each column, ``v = r / mean(r) * c``; ``v = b * v + (1 - b) * s`` for what is no matrix.
+    With ``b = 1 - t**beta_2_decay`` and ``s = g**2 + epsilon_1``: ``r = b * r + (1 - b) * mean(s)`` over each row,
+    ``c`` likewise over each column, ``v = r / mean(r) * c``; ``v = b * v + (1 - b) * s`` for what is no matrix.
     ``u = g / sqrt(v)``; ``p -= a * u / max(1, rms(u) / clip_threshold)`` with
     ``a = max(epsilon_2, rms(p)) * min(lr, 1 / sqrt(t))``. Of more than two dimensions the last two are the matrix.
 

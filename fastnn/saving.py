@@ -9,7 +9,6 @@ in it is run, unpickled, or imported by name.
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -146,7 +146,8 @@ class Trainer:
         if self._state_of is not optimizer:
             self._reset_optimizer()
         if self._state is None:
-            optimizer._use([(leaf.path, name, weight) for leaf in self._leaves() for name, weight in leaf.weights.items()])
+            optimizer._use([(leaf.path, name, weight) for leaf in self._leaves()
+                            for name, weight in leaf.weights.items()])
             blocks = {}
             for i, (name, value) in enumerate(optimizer._blocks().items()):
                 block = blocks[name] = engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2))
@@ -156,7 +157,8 @@ class Trainer:
                 elif value:
                     block.fill(value)
             self._state = engine.Optimizer(optimizer._rules(), [blocks[slot] for slot in optimizer.slots],
-                                           blocks.get("ema"), blocks.get("gradient_accumulator"), **optimizer._numbers())
+                                           blocks.get("ema"), blocks.get("gradient_accumulator"),
+                                           **optimizer._numbers())
             self._state_of, self._state_decay = optimizer, optimizer.weight_decay
         elif self._state_decay != optimizer.weight_decay:
             self._state.set_rules(optimizer._rules())

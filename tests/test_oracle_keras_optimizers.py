@@ -87,8 +87,8 @@ def with_old_momentum(keras):  # noqa: F811
     return ScheduleFreeAdamW
 
 
-@pytest.mark.parametrize("arguments", [{}, {"warmup_steps": 30, "epsilon": 1e-3}, {"weight_decay": 0.03, "beta_1": 0.7}],
-                         ids=["plain", "warm-up", "decay"])
+@pytest.mark.parametrize("arguments", [{}, {"warmup_steps": 30, "epsilon": 1e-3},
+                                       {"weight_decay": 0.03, "beta_1": 0.7}], ids=["plain", "warm-up", "decay"])
 def test_schedule_free(keras, arguments):  # noqa: F811
     """Keras leaves the model where gradients are taken; what is predicted with follows from that and the optimizer."""
     ours, theirs = pair(keras, (6,), LAYERS)

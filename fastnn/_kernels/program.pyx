@@ -1208,8 +1208,8 @@ cdef class Runner:
                                   loop.next_memory, &group.update)
             group.update.decay = group_rate * group.weight_decay
             if group.direction >= 0:
-                fnn_optimizer_scalars(group.direction, group.hyper, 0.0, <int64_t>updates + 1, group_rate, loop.next_memory,
-                                      &group.turn)
+                fnn_optimizer_scalars(group.direction, group.hyper, 0.0, <int64_t>updates + 1, group_rate,
+                                      loop.next_memory, &group.turn)
 
     cdef void end_step(self, Py_ssize_t b) noexcept nogil:
         """Before the meeting that ends a step, since the next one's random masks depend on its number."""

@@ -202,7 +202,7 @@ cdef class Whole:
     # ---- Adafactor ------------------------------------------------------------------------------------------
 
     cdef void factor_matrices(self, Run* run, Share* share) noexcept nogil:
-        """Of each matrix the averages of squares of its rows and columns; the gradient over the root of their product."""
+        """Averages of squares of the rows and columns of each matrix, the gradient over the root of their product."""
         cdef const fnn_kernels* k = run.k
         cdef const Panel* panel
         cdef const Tensor* t
@@ -263,7 +263,7 @@ cdef class Whole:
         cdef const Tensor* t = &run.tensors[tensor]
         cdef const double* hyper = run.groups[t.group].hyper
         cdef Py_ssize_t m = max(t.rows, t.cols), n = min(t.rows, t.cols), r0, r1, i
-        cdef int size = k.itemsize, tall = t.rows >= t.cols, step
+        cdef int size = k.itemsize, tall = t.rows >= t.cols, _
         cdef char* g = run.grad + t.offset * size
         cdef char* x = self.tall[0]
         cdef char* y = self.tall[1]
@@ -275,7 +275,7 @@ cdef class Whole:
             k.affine(r1 - r0, m, at(g, r0, m, 0, size), m, scale, 0.0, at(g, r0, m, 0, size), m)
             k.turn(r1 - r0, m, at(g, r0, m, 0, size), m, at(x, 0, n, r0, size), n)
         meet(share)
-        for step in range(<int>hyper[MUON_STEPS]):
+        for _ in range(<int>hyper[MUON_STEPS]):
             self.gram(run, share, m, n, x)
             meet(share)
             r0, r1 = cut(n, share, 0), cut(n, share, 1)

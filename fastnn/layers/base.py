@@ -66,7 +66,8 @@ class Layer:
         Views of the model's parameters, live: what is written to them is used by the next call.
     learning_rate_multiplier : float
         Of the optimizer's learning rate, for the layer's parameters and those of layers in it; 1.0 at first, at least
-        0, may be set at any time. Small ones in front are known as discriminative learning rates (Howard and Ruder, 2018).
+        0, may be set at any time. Small ones in front are called discriminative learning rates (Howard and Ruder,
+        2018).
     """
 
     fixed_once_built: ClassVar[bool] = True

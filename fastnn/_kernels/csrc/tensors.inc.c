@@ -13,7 +13,7 @@ static void FN(accumulate)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, 
 }
 
 /* NaN stays NaN */
-static void FN(clip)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double limit)
+static void FN(clip_values)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double limit)
 {
     const V high = v_set1((T)limit);
     for (fnn_size r = 0; r < rows; r++)
@@ -23,7 +23,7 @@ static void FN(clip)(fnn_size rows, fnn_size cols, void *x, fnn_size ldx, double
         }
 }
 
-static void FN(average)(fnn_size rows, fnn_size cols, void *param, void *mean, fnn_size ld, double momentum,
+static void FN(move_average)(fnn_size rows, fnn_size cols, void *param, void *mean, fnn_size ld, double momentum,
                         int overwrite)
 {
     const V old = v_set1((T)momentum), new = v_set1((T)(1 - momentum));
