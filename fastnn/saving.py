@@ -322,6 +322,7 @@ def read_run(model: Sequential, run: Run, path: StrPath) -> Saved:
     with _opened(path) as file:
         header = read_header(file)
         config, training, user = _checked_record(header.record)
+        model._optimizer_state()  # from now on the optimizer describes itself as it did in the file
         _compare_descriptions(model, config, training)
         if not isinstance(training.get("state"), dict):
             raise ValueError("it has no optimizer's state, without which no run can go on")

@@ -64,6 +64,7 @@ class Trainer:
         self._metrics: list[Metric] | None = None
         self._state: engine.Optimizer | None = None
         self._state_of: optimizers.Optimizer | None = None
+        self._swapped: list[slice] = []     # parts of the parameters that are where their averages were
         self._state_decay: float | None = None        # that the state's rules have
         self._shuffles = 0
         self._run: Run | None = None  # the call of fit that is under way
@@ -136,7 +137,7 @@ class Trainer:
     # ---- optimizer state ------------------------------------------------------------------------------------
 
     def _reset_optimizer(self) -> None:
-        self._state = None
+        self._state, self._swapped = None, []
         self._workspaces.clear()
 
     def _optimizer_state(self) -> engine.Optimizer:
@@ -165,15 +166,32 @@ class Trainer:
             self._state_decay = optimizer.weight_decay
         return self._state
 
+    def _swap_average(self) -> None:
+        """The averages in the model's place, and back."""
+        swapped = self._swapped
+        pairs = self._averaged(swapped or None)
+        for _, weights, average in pairs:
+            weights[...], average[...] = average.copy(), weights.copy()
+        self._swapped = [] if swapped else [part for part, _, _ in pairs]
+
     def _take_average(self) -> None:
         """Where the optimizer averages the parameters, the average is what training ends with."""
+        if self._swapped:
+            self._swap_average()
+        for _, weights, average in self._averaged():
+            weights[...] = average
+        self._apply_mask()
+
+    def _averaged(self, parts: list[slice] | None = None) -> list[tuple[slice, Array, Array]]:
+        """Parts of the flat parameters, by default those that are trained, and their averages; none before the first
+        step."""
         state = self._state
         if state is None or state.average is None or not state.step:
-            return
-        for tensor in self._evaluating().program.tensor_table:
-            if tensor["trainable"]:
-                part = slice(tensor["offset"], tensor["offset"] + tensor["rows"] * tensor["cols"])
-                self._flat[part] = state.average[part]
+            return []
+        if parts is None:
+            table = self._evaluating().program.tensor_table[["offset", "rows", "cols", "trainable"]].tolist()
+            parts = [slice(offset, offset + rows * cols) for offset, rows, cols, trainable in table if trainable]
+        return [(part, self._flat[part], state.average[part]) for part in parts]
 
     # ---- fit ------------------------------------------------------------------------------------------------
 

@@ -578,3 +578,86 @@ def test_batches_of_predict(batch_size):
     assert len(parts) == -(-50 // (batch_size or 32))
     with pytest.raises(ValueError, match="batch_size must be in"):
         model.predict(x, batch_size=-1, callbacks=[tell])
+
+
+# ---- SwapEMAWeights ----
+
+
+def averaging(**options):
+    return classifier(optimizers.SGD(0.5, use_ema=True, ema_momentum=0.8, **options))
+
+
+def averages(model):
+    """By hand: the weights and their average after every epoch of one batch."""
+    x, y = classes()
+    twin = classifier(optimizers.SGD(0.5))
+    average, found = None, []
+    for _ in range(3):
+        twin.train_on_batch(x, y)
+        average = [0.8 * old + 0.2 * new for old, new in zip(average or twin.get_weights(), twin.get_weights(),
+                                                             strict=True)]
+        found.append((twin.get_weights(), average, twin.evaluate(x, y)[0]))
+    return found
+
+
+def close(a, b):
+    return all(np.allclose(x, y, rtol=1e-12, atol=1e-15) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+def test_swapped_weights_are_the_average(swap_on_epoch):
+    x, y = classes()
+    model, before, behind, begun = averaging(), Curve(), Curve(), []
+    begin = callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(model.get_weights()))
+    history = model.fit(x, y, batch_size=60, epochs=3, validation_data=(x, y), verbose=0,
+                        callbacks=[before, callbacks.SwapEMAWeights(swap_on_epoch), behind, begin])
+    expected = averages(model)
+    twin = classifier()
+    twin.build((5,))
+    for epoch, (weights, average, _) in enumerate(expected):
+        assert close(before.weights[epoch], weights)
+        assert close(behind.weights[epoch], average if swap_on_epoch else weights)
+        if epoch < 2:
+            assert close(begun[epoch + 1], weights)
+        twin.set_weights(average)
+        assert history.history["val_loss"][epoch] == pytest.approx(twin.evaluate(x, y)[0], rel=1e-12)
+    assert close(model.get_weights(), expected[2][1])
+
+
+def test_training_ends_with_the_average_however_it_ends():
+    x, y = classes()
+    model = averaging()
+    stop = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
+    model.fit(x, y, batch_size=60, epochs=9, verbose=0, callbacks=[callbacks.SwapEMAWeights(True), stop])
+    assert close(model.get_weights(), averages(model)[1][1])
+
+
+def test_layers_frozen_while_weights_are_swapped():
+    x, y = classes()
+    model, twin = averaging(), averaging()
+    model.fit(x, y, batch_size=60, epochs=3, verbose=0,
+              callbacks=[callbacks.Freezer("first", 1), callbacks.SwapEMAWeights(swap_on_epoch=True)])
+    twin.fit(x, y, batch_size=60, epochs=3, verbose=0, callbacks=[callbacks.Freezer("first", 1)])
+    assert same(model.get_weights(), twin.get_weights())
+
+
+def test_evaluate_and_predict_with_the_average():
+    x, y = classes()
+    model, swap = averaging(), callbacks.SwapEMAWeights()
+    model.train_on_batch(x, y)
+    model.train_on_batch(x, y)
+    weights, (_, average, _) = model.get_weights(), averages(model)[1]
+    twin = classifier()
+    twin.build((5,))
+    twin.set_weights(average)
+    assert model.evaluate(x, y, callbacks=[swap])[0] == pytest.approx(twin.evaluate(x, y)[0], rel=1e-12)
+    np.testing.assert_allclose(model.predict(x, callbacks=[swap]), twin.predict(x), rtol=1e-12)
+    assert same(model.get_weights(), weights)
+
+
+def test_averages_that_the_optimizer_does_not_keep():
+    x, y = classes()
+    with pytest.raises(ValueError, match="give it use_ema=True"):
+        classifier().fit(x, y, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
+    with pytest.raises(TypeError, match="swap_on_epoch must be"):
+        callbacks.SwapEMAWeights(1)

@@ -153,7 +153,8 @@ def test_csv_logger(keras, tmp_path, separator, validation):
 
 def test_names_arguments_and_defaults(keras):
     for name in ("EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau", "LearningRateScheduler", "CSVLogger",
-                 "TerminateOnNaN", "LambdaCallback", "BackupAndRestore"):
+                 "TerminateOnNaN", "LambdaCallback", "BackupAndRestore",
+                 "SwapEMAWeights"):
         ours, theirs = (inspect.signature(getattr(module, name)).parameters.values()
                         for module in (callbacks, keras.callbacks))
         positional = [[(p.name, p.default) for p in those if p.kind is not p.VAR_KEYWORD] for those in (ours, theirs)]

@@ -282,6 +282,27 @@ def test_layers_inside_layers_go_on(tmp_path):
     assert outcome(again) == outcome(whole)
 
 
+@pytest.mark.parametrize("batches", [4, 5, 9, 12])
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("options", [{"use_ema": True, "ema_momentum": 0.7, "ema_overwrite_frequency": 7},
+                                     {"gradient_accumulation_steps": 3}], ids=str)
+def test_averages_and_accumulators_go_on(tmp_path, batches, order, options):
+    def optimizer():
+        return optimizers.Adam(0.02, clipnorm=0.5, exclude_from_weight_decay=["bias"], weight_decay=0.01, **options)
+
+    def calls(*interrupt):
+        swap = [callbacks.SwapEMAWeights(swap_on_epoch=True)] if "use_ema" in options else []
+        calls = [callbacks.Freezer("first", 1), *swap, callbacks.EarlyStopping(patience=9), *interrupt]
+        return [*calls[:order], callbacks.BackupAndRestore(tmp_path, save_freq=2), *calls[order:]]
+
+    whole, cut, again = network(optimizer()), network(optimizer()), network(optimizer())
+    fit(whole, calls())
+    with pytest.raises(Interrupted):
+        fit(cut, calls(Interrupt(batches)))
+    fit(again, calls())
+    assert outcome(again)[:2] == outcome(whole)[:2]
+
+
 def test_losses_that_are_not_finite_are_remembered(tmp_path):
     x, y = data()
 

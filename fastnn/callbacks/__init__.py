@@ -1,5 +1,6 @@
 """Callbacks: code that `fit`, `evaluate` and `predict` call; names, arguments and defaults of Keras 3."""
 
+from fastnn.callbacks.averages import SwapEMAWeights
 from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import Callback, CallbackList
 from fastnn.callbacks.checkpoint import ModelCheckpoint
@@ -25,6 +26,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
     "Unfreezer",
 ]
