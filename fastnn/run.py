@@ -75,7 +75,10 @@ class Run:
         """Where the saved run stood; callbacks get their memory back."""
         remembering = self.remembering
         for callback, state in zip(remembering, saved.callbacks, strict=True):
-            callback.set_state(state)
+            try:
+                callback.set_state(state)
+            except (TypeError, LookupError, AttributeError) as error:
+                raise ValueError(f"{type(callback).__name__} cannot take back its state: {error!r}") from error
         self.epoch, self.batch, self.order, self.logs = saved.epoch, saved.batch, saved.order, saved.logs
         self.told = self.calls.callbacks.index(remembering[saved.told - 1]) + 1 if saved.told else 0
         start = 1
@@ -172,6 +175,9 @@ def _packed(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]
     for name, value in state.items():
         if isinstance(value, np.ndarray) or (isinstance(value, float) and not math.isfinite(value)):
             arrays[name] = np.asarray(value)
+            if arrays[name].dtype not in (np.float32, np.float64, np.bool_):
+                raise TypeError(f"{name} in the state of a callback is an array of {arrays[name].dtype}; float32, "
+                                "float64 and bool are allowed")
         else:
             plain[name] = value
     return plain, arrays

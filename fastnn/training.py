@@ -475,7 +475,7 @@ class Trainer:
                                _logs(loss_sum / (place.rows + rows), watched, run.specs))
             if self.stop_training:
                 raise StopIteration
-        if rows < place.data.n:
+        if rows < place.data.n and run.calls.asks("on_train_batch_begin"):
             self._call(run.calls, "on_train_batch_begin", run.batch, {})
         assert self.optimizer is not None
         rate = self.optimizer.learning_rate

@@ -212,6 +212,28 @@ class Counting(callbacks.Callback):
         self.seen += [1, logs["loss"]]
 
 
+class Remembering(callbacks.Callback):
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def get_state(self):
+        return {"what": self.what}
+
+    def set_state(self, state):
+        raise KeyError("mine")
+
+
+def test_what_callbacks_cannot_remember(tmp_path):
+    with pytest.raises(TypeError, match="what in the state of a callback is an array of int64"):
+        fit(network(), [callbacks.BackupAndRestore(tmp_path), Remembering(np.arange(3))])
+    with pytest.raises(TypeError, match="JSON"):
+        fit(network(), [callbacks.BackupAndRestore(tmp_path), Remembering({1, 2})])
+    fit(network(), [callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False), Remembering(1)])
+    with pytest.raises(ValueError, match=r"Remembering cannot take back its state: KeyError\('mine'\)"):
+        fit(network(), [callbacks.BackupAndRestore(tmp_path), Remembering(1)])
+
+
 def test_the_memory_of_own_callbacks(tmp_path):
     counts = [Counting() for _ in range(3)]
     fit(network(), [counts[0]])
@@ -237,6 +259,17 @@ def test_weights_and_rates_that_callbacks_change_between_batches(tmp_path):
         fit(cut, [callbacks.BackupAndRestore(tmp_path, save_freq=1), Meddle(), Interrupt(4)])
     fit(again, [callbacks.BackupAndRestore(tmp_path, save_freq=1), Meddle()])
     assert outcome(again) == outcome(whole)
+
+
+@pytest.mark.parametrize("batches", [4, 8, 15])
+def test_statistics_of_weights_go_on(tmp_path, batches):
+    monitors = [fnn.weights.WeightMonitor(data()[0], data()[1], every=2) for _ in range(3)]
+    fit(network(), [monitors[0]])
+    with pytest.raises(Interrupted):
+        fit(network(), [monitors[1], callbacks.BackupAndRestore(tmp_path, save_freq=3), Interrupt(batches)])
+    fit(network(), [monitors[2], callbacks.BackupAndRestore(tmp_path, save_freq=3)])
+    for what in ("epochs", "weights", "layers"):
+        assert repr(getattr(monitors[2], what)) == repr(getattr(monitors[0], what))  # with NaN
 
 
 @pytest.mark.parametrize("batches", [2, 7, 9, 12])
@@ -267,10 +300,11 @@ def test_a_run_with_a_schedule_goes_on_with_its_rates(tmp_path):
     assert outcome(again)[:2] == outcome(whole)[:2]
 
 
-def test_layers_inside_layers_go_on(tmp_path):
+def test_layers_with_state_noise_and_others_inside_go_on(tmp_path):
     def nested():
-        inside = layers.Residual([layers.Dense(6, "relu"), layers.Dropout(0.5)])
-        model = fnn.Sequential([layers.Dense(6, "tanh"), inside, layers.Dense(3, "softmax")], seed=0)
+        inside = layers.Residual([layers.Dense(6, "relu"), layers.BatchNormalization(), layers.Dropout(0.5)])
+        model = fnn.Sequential([layers.GaussianNoise(0.1), layers.Dense(6, "tanh"), inside, layers.Dense(3, "softmax")],
+                               seed=0)
         model.compile("adam", "sparse_categorical_crossentropy")
         return model
 

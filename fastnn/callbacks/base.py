@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from fastnn.inputs import check_count
 
@@ -55,8 +56,8 @@ class Callback:
     def get_state(self) -> dict[str, Any]:
         """What a run of `fit` that is taken up from a file needs of the callback.
 
-        Numbers, texts, lists and dicts that JSON can hold, and arrays of numbers. Override it together with
-        `set_state` where `remembers` does not do.
+        Numbers, texts, lists and dicts that JSON can hold, and arrays of float32, float64 or bool. Override it
+        together with `set_state` where `remembers` does not do.
         """
         return {name: getattr(self, name) for name in self.remembers}
 
@@ -130,8 +131,10 @@ class Callback:
 
     def asks(self, method: str) -> bool:
         """Whether `method`, one of those for batches, is to be called."""
-        names = [name for name in (method, FOR_BATCHES[method]) if name]
-        return any(name in vars(self) or getattr(type(self), name) is not getattr(Callback, name) for name in names)
+        known = _known.setdefault(type(self), {})
+        if method not in known:
+            known[method] = _overrides(type(self), method)
+        return known[method]
 
     def on_progress(self, rows: int, loss: float) -> None:
         """Called a few times a second inside an epoch, with the rows done and their mean loss."""
@@ -148,6 +151,12 @@ class Callback:
 FOR_BATCHES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end",
                "on_test_batch_begin": "", "on_test_batch_end": "",
                "on_predict_batch_begin": "", "on_predict_batch_end": ""}
+_known: WeakKeyDictionary[type, dict[str, bool]] = WeakKeyDictionary()
+
+
+def _overrides(cls: type, method: str) -> bool:
+    names = [name for name in (method, FOR_BATCHES[method]) if name]
+    return any(getattr(cls, name) is not getattr(Callback, name) for name in names)
 
 
 class CallbackList:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.callbacks.base import Callback
+from fastnn.callbacks.base import FOR_BATCHES, Callback
 
 __all__ = ["LambdaCallback"]
 
@@ -62,3 +62,6 @@ class LambdaCallback(Callback):
                 raise TypeError(f"{name} must be a function; received {function!r}")
             if function is not None:
                 setattr(self, name, function)
+
+    def asks(self, method: str) -> bool:
+        return super().asks(method) or any(name in vars(self) for name in (method, FOR_BATCHES[method]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,28 @@ class WeightMonitor(Callback):
         self.layers: dict[str, dict[str, list[float]]] = {}
         self._before: dict[str, Array] = {}
 
+    def get_state(self) -> dict[str, Any]:
+        """The records, each an array, and the weights from before the epoch."""
+        records = [(kind, name, figure, values) for kind, table in (("weights", self.weights), ("layers", self.layers))
+                   for name, record in table.items() for figure, values in record.items()]
+        return ({"epochs": self.epochs, "records": [list(record[:3]) for record in records]}
+                | {f"record.{i}": np.array(record[3], np.float64) for i, record in enumerate(records)}
+                | {f"before.{name}": array for name, array in self._before.items()})
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        epochs, records = state.get("epochs"), state.get("records")
+        before = {name.removeprefix("before."): array for name, array in state.items() if name.startswith("before.")}
+        shapes = {name: weight.shape for name, weight in self.model._named_weights()}
+        if not isinstance(epochs, list) or not isinstance(records, list) \
+                or len(state) != 2 + len(records) + len(before) \
+                or not all(np.shape(array) == shapes.get(name) for name, array in before.items()):
+            raise ValueError(f"the state of WeightMonitor holds {sorted(state)[:8]}, which is not what it remembers")
+        self._clear()
+        self.epochs, self._before = [check_count("epoch", epoch, low=0) for epoch in epochs], before
+        for i, (kind, name, figure) in enumerate(records):
+            table = {"weights": self.weights, "layers": self.layers}[kind]
+            table.setdefault(name, {})[figure] = state[f"record.{i}"].tolist()
+
     def on_train_begin(self, logs: Any = None) -> None:
         self._clear()
         self._read()  # an error in x or y should not come an epoch later
@@ -116,7 +138,7 @@ class WeightMonitor(Callback):
                 record["gradient_norm"] = float(np.linalg.norm(gradients[i]))
             _append(self.weights, name, record)
         for row in layers:
-            _append(self.layers, row.name, {"mean": row.mean, "std": row.std, "dead_units": row.dead_units})
+            _append(self.layers, row.name, {"mean": row.mean, "std": row.std, "dead_units": float(row.dead_units)})
 
     def on_train_end(self, logs: Any = None) -> None:
         self._before = {}
