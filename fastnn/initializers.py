@@ -462,7 +462,13 @@ _CLASSES: tuple[type[Initializer], ...] = (
     Zeros, Ones, Constant, Identity, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling,
     GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal,
 )
-_TABLE: dict[str, Callable[..., Initializer]] = {cls.name: cls for cls in _CLASSES}
+_TABLE: dict[str, Callable[..., Initializer]] = {
+    **{cls.name: cls for cls in _CLASSES},
+    "normal": RandomNormal,
+    "uniform": RandomUniform,
+    "one": Ones,
+    "zero": Zeros,
+}
 
 
 def get(identifier: Any) -> Initializer:

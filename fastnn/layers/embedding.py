@@ -72,8 +72,7 @@ class Embedding(Layer):
         self.input_dim = check_count("input_dim", input_dim)
         self.output_dim = check_count("output_dim", output_dim)
         check_size(f"a table of {input_dim} x {output_dim}", self.input_dim, self.output_dim)
-        uniform = isinstance(embeddings_initializer, str) and embeddings_initializer == "uniform"
-        self.embeddings_initializer = initializers.get("random_uniform" if uniform else embeddings_initializer)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
 
