@@ -74,6 +74,41 @@ def test_pytorch_module_with_names(torch, tmp_path):
     np.testing.assert_allclose(ours.predict(x), torch_outputs(torch, theirs, x), rtol=1e-12, atol=1e-14)
 
 
+def test_pytorch_normalizations(torch, tmp_path):
+    """With running statistics of some steps; epsilon is no weight, so both are given one."""
+    from safetensors.torch import save_file
+
+    nn = torch.nn
+    torch.manual_seed(0)
+    theirs = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 7), nn.LayerNorm(7, eps=1e-3),
+                           nn.PReLU(7), nn.Linear(7, 3)).double()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        for step in range(5):
+            theirs(torch.from_numpy(samples(6) + step))
+    theirs.eval()
+    ours = fnn.Sequential([fnn.Input((6,)), fnn.layers.Dense(8), fnn.layers.BatchNormalization(epsilon=1e-5),
+                           fnn.layers.Activation("relu"), fnn.layers.Dense(7), fnn.layers.LayerNormalization(),
+                           fnn.layers.PReLU(), fnn.layers.Dense(3)], dtype="float64")
+    save_file(theirs.state_dict(), tmp_path / "state.safetensors")
+    for source in (theirs.state_dict(), tmp_path / "state.safetensors"):
+        assert not load_pytorch(ours, source).left_out
+        x = samples(6)
+        np.testing.assert_allclose(ours.predict(x), torch_outputs(torch, theirs, x), rtol=1e-11, atol=1e-13)
+
+
+def test_pytorch_embedding(torch):
+    nn = torch.nn
+    torch.manual_seed(0)
+    theirs = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2)).double()
+    ours = fnn.Sequential([fnn.Input((3,)), fnn.layers.Embedding(9, 4), fnn.layers.Flatten(), fnn.layers.Dense(2)],
+                          dtype="float64")
+    load_pytorch(ours, theirs.state_dict())
+    x = np.random.default_rng(0).integers(0, 9, (20, 3))
+    np.testing.assert_allclose(ours.predict(x), torch_outputs(torch, theirs, x), rtol=1e-12, atol=1e-14)
+
+
 # ---- Keras -------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +170,35 @@ def test_keras_names(keras, tmp_path):
 def test_keras_more_than_ten_layers(keras, tmp_path):
     theirs = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(4) for _ in range(12))])
     ours = fnn.Sequential([fnn.Input((4,)), *(fnn.layers.Dense(4) for _ in range(12))], dtype="float64")
+    theirs.save_weights(tmp_path / "k.weights.h5")
+    load_keras(ours, tmp_path / "k.weights.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))
+
+
+def test_keras_normalizations(keras, tmp_path):
+    def network(library, **options):
+        layers = library.layers
+        return library.Sequential([library.Input((6,)), layers.Dense(8), layers.BatchNormalization(name="norm"),
+                                   layers.Activation("relu"), layers.Dense(7), layers.BatchNormalization(scale=False),
+                                   layers.PReLU(), layers.LayerNormalization(), layers.Dense(3),
+                                   layers.RMSNormalization()], **options)
+
+    theirs, ours, x = network(keras), network(fnn, dtype="float64"), samples(6)
+    rng = np.random.default_rng(1)
+    theirs.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in theirs.get_weights()])
+    theirs.save_weights(tmp_path / "k.weights.h5")
+    assert not load_keras(ours, tmp_path / "k.weights.h5").left_out
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))
+    near(ours.predict(x), theirs.predict(x, verbose=0))
+
+
+def test_keras_embedding(keras, tmp_path):
+    def network(library, **options):
+        layers = library.layers
+        return library.Sequential([library.Input((3,)), layers.Embedding(9, 4), layers.Flatten(), layers.Dense(2)],
+                                  **options)
+
+    theirs, ours = network(keras), network(fnn, dtype="float64")
     theirs.save_weights(tmp_path / "k.weights.h5")
     load_keras(ours, tmp_path / "k.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))

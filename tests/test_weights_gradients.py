@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Rescaling, Residual
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Flatten, Rescaling, Residual
 from fastnn.weights import diagnose_gradients
 
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def deep(activation, initializer, depth=6, units=32, own_layer=False):
 
 
 @pytest.mark.parametrize("layers", [
-    lambda: [Rescaling(0.5), Dense(6, activation="gelu"), Dropout(0.5), Dense(7), Activation("tanh")],
+    lambda: [Rescaling(0.5), Dense(6, activation="gelu"), Dense(7), Activation("tanh")],
     lambda: [Dense(6, activation="relu"), Residual(Dense(6, activation="tanh"))],
 ], ids=["chain", "residual"])
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "mse"])
@@ -111,6 +111,37 @@ def test_where_kernels_are_right_and_gradients_vanish():
     report = diagnose_gradients(deep("gelu", "he_normal", depth=60), X, Y)
     assert report.verdict == "vanishing"
     assert "BatchNormalization" in report.advice[0]
+
+
+def test_batch_normalization_counts_as_in_training():
+    """A fresh one would do nothing with its moving statistics."""
+    def stack(normalized):
+        layers = []
+        for _ in range(12):
+            layers += [Dense(32, kernel_initializer=fnn.initializers.RandomNormal(0, 0.1)),
+                       *([BatchNormalization()] if normalized else []), Activation("relu")]
+        model = fnn.Sequential([fnn.Input((16,)), *layers, Dense(5, activation="softmax")], seed=0, dtype="float64")
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    assert diagnose_gradients(stack(False), X, Y).verdict == "vanishing"
+    model = stack(True)
+    before = model.get_weights()
+    report = diagnose_gradients(model, X, Y)
+    assert report.verdict == "healthy"
+    assert len(report.layers) == 24
+    assert {row.activation for row in report.layers} == {"relu"}
+    for row in report.layers[1::2]:
+        assert row.output_rms == pytest.approx(1, rel=0.05)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_dropout_is_on():
+    model = fnn.Sequential([fnn.Input((16,)), Dense(64, activation="relu"), Dropout(0.5), Dense(64, activation="relu"),
+                            Dense(5, activation="softmax")], seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    row = diagnose_gradients(model, X, Y).layers[0]
+    assert row.gradient_rms > 0 and row.dead < 0.2
 
 
 def test_dead_units_and_large_inputs():

@@ -124,6 +124,13 @@ def test_a_linear_model_is_taken_apart_exactly():
     np.testing.assert_allclose(found.sum(axis=(1, 2)), model.predict(x)[:, 1], rtol=1e-12)
 
 
+def test_penalties_on_activities_are_no_part_of_it():
+    plain, penalized = (fnn.Sequential([fnn.Input((4,)), Dense(6, activation="tanh", activity_regularizer=penalty),
+                                        Dense(2)], seed=0, dtype="float64") for penalty in (None, "l2"))
+    np.testing.assert_allclose(gradient_x_input(penalized, samples(), 1), gradient_x_input(plain, samples(), 1),
+                               rtol=1e-10, atol=1e-14)
+
+
 def test_in_pieces_and_for_any_number_of_threads():
     model, x = network(dtype="float32"), samples(2500)
     whole = gradient_x_input(model, x, n_threads=1)
@@ -154,6 +161,19 @@ def test_connection_weights():
                             Activation("tanh"), Dense(3)], seed=0)
     first, second = (layer.kernel.astype(np.float64) for layer in model.layers if isinstance(layer, Dense))
     np.testing.assert_allclose(connection_weights(model), 0.5 * first @ second, rtol=1e-12)
+
+
+def test_connection_weights_of_a_fused_model():
+    model = fnn.Sequential([fnn.Input((4,)), Dense(5), fnn.layers.BatchNormalization(), Activation("relu"), Dense(2)],
+                           seed=0, dtype="float64")
+    model.compile("sgd", "mse")
+    model.fit(samples(), samples()[:, :2], verbose=0)
+    with pytest.raises(ValueError, match=r"received BatchNormalization\(.*model.fuse\(\) takes"):
+        connection_weights(model)
+    norm = model.layers[1]
+    scale = norm.gamma / np.sqrt(norm.moving_variance + norm.epsilon)
+    product = model.layers[0].kernel * scale @ model.layers[3].kernel
+    np.testing.assert_allclose(connection_weights(model.fuse()), product, rtol=1e-12)
 
 
 def test_connection_weights_refuse_what_mixes_features():

@@ -1,5 +1,6 @@
 """Everything one does with weights besides training them: carry them over, load, prune, understand them."""
 
+from fastnn.weights.discriminative import discriminative
 from fastnn.weights.gradients import GradientReport, LayerGradients, diagnose_gradients
 from fastnn.weights.importance import (
     connection_weights,
@@ -40,6 +41,7 @@ __all__ = [
     "WeightStatistics",
     "connection_weights",
     "diagnose_gradients",
+    "discriminative",
     "gradient_x_input",
     "importance",
     "layer_outputs",

@@ -14,51 +14,71 @@ from fastnn.layers.base import Layer
 from fastnn.losses import Loss
 from fastnn.model import Sequential, lowered
 
-__all__ = ["loss_gradient", "pulled_back"]
+__all__ = ["loss_gradient", "pulled_back", "training_outputs"]
 
 Array = NDArray[Any]
 
 
 class _Pairing(Loss):
-    """Outputs times targets, summed: its gradient is the targets."""
+    """Outputs times targets, summed: its gradient is the targets. It keeps the outputs."""
 
     name = "pairing"
 
-    def __init__(self, logits: bool) -> None:
+    def __init__(self, logits: bool = False) -> None:
         self.logits = logits
 
     def kernel(self, last_activation: str) -> tuple[str | None, bool]:
         return None, self.logits and last_activation in ("softmax", "sigmoid")
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        return np.sum(y_true * y_pred, axis=1)
+        self.outputs = y_pred.copy()
+        with np.errstate(all="ignore"):  # the engine refuses what is not finite
+            return np.sum(y_true * y_pred, axis=1)
 
     def gradient(self, y_true: Array, y_pred: Array) -> Array:
         return y_true
 
 
-def pulled_back(model: Sequential, layers: Sequence[Layer], x: Array, dy: Array, n_threads: int,
-                logits: bool = False) -> Array:
-    """The gradient with respect to x (n, n_inputs) of the sum of outputs times dy (n, n_outputs), for outputs of
-    `layers`, which follow one another in `model`. `logits`: without a softmax or sigmoid at their end."""
-    loss, targets = _Pairing(logits), np.ascontiguousarray(dy, dtype=model.dtype)
-    return _input_gradient(model, layers, loss, engine.Data(x, None, targets, None, dy.shape[1]), n_threads)
+def training_outputs(model: Sequential, layer: Layer, x: Array, n_threads: int) -> Array:
+    """Outputs (n, n_outputs) of a layer for x (n, n_inputs) in the first step of a training: with the statistics of the
+    batch, dropout and noise."""
+    loss = _Pairing()
+    targets = np.zeros((len(x), layer.n_outputs), model.dtype)
+    _run(model, [layer], loss, engine.Data(x, None, targets, None, layer.n_outputs), n_threads, True, inputs=False)
+    return loss.outputs
 
 
-def loss_gradient(model: Sequential, layers: Sequence[Layer], x: Array, data: engine.Data, n_threads: int) -> Array:
+def pulled_back(model: Sequential, layers: Sequence[Layer], x: Array, dy: Array, n_threads: int, *,
+                logits: bool = False, training: bool = False) -> Array:
+    """The gradient with respect to x (n, n_inputs) of the sum of outputs times dy (n, n_outputs), and of penalties on
+    activities; outputs are those of `layers`, which follow one another in `model`. `logits`: without a softmax or
+    sigmoid at their end; `training`: as in `training_outputs`."""
+    targets = np.ascontiguousarray(dy, dtype=model.dtype)
+    data = engine.Data(x, None, targets, None, dy.shape[1])
+    return _gradient(_run(model, layers, _Pairing(logits), data, n_threads, training), model, data.n)
+
+
+def loss_gradient(model: Sequential, layers: Sequence[Layer], x: Array, data: engine.Data, n_threads: int, *,
+                  training: bool = False) -> Array:
     """The gradient with respect to x (n, n_inputs) of each sample's loss, for the last layers of `model` and the
     targets of `data`."""
     _, labels, targets, weight = data.keep
-    return _input_gradient(model, layers, model._loss, engine.Data(x, labels, targets, weight, data.n_classes),
-                           n_threads)
+    data = engine.Data(x, labels, targets, weight, data.n_classes)
+    return _gradient(_run(model, layers, model._loss, data, n_threads, training), model, data.n)
 
 
-def _input_gradient(model: Sequential, layers: Sequence[Layer], loss: Loss, data: engine.Data, n_threads: int) -> Array:
-    program = lowered(layers, model.dtype, True, loss, inputs=True)
+def _run(model: Sequential, layers: Sequence[Layer], loss: Loss, data: engine.Data, n_threads: int, training: bool,
+         inputs: bool = True) -> engine.Runner:
+    """A runner that has gone through `layers`, forward and backward."""
+    program = lowered(layers, model.dtype, True, loss, inputs)
     runner = engine.Runner(engine.Workspace(program, model._flat, data.n, model._gradient_block()))
-    _, nonfinite = runner.gradients(data, model.seed, n_threads)
+    _, nonfinite = runner.gradients(data, model.seed, n_threads, training)
     if nonfinite:
         raise DivergenceError("the loss is NaN or infinite, so that it has no gradient", 1, 1)
-    gradient = runner.input_gradients(np.empty((data.n, program.n_inputs), model.dtype))
-    gradient *= data.n  # the engine's loss is the samples' mean
+    return runner
+
+
+def _gradient(runner: engine.Runner, model: Sequential, n: int) -> Array:
+    gradient = runner.input_gradients(np.empty((n, runner.work.program.n_inputs), model.dtype))
+    gradient *= n  # the engine's loss is the samples' mean
     return gradient

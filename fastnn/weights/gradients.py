@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.initializers import compute_fans
+from fastnn.layers import PReLU
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
-from fastnn.weights.backward import loss_gradient, pulled_back
-from fastnn.weights.statistics import layer_outputs, table
+from fastnn.weights.backward import loss_gradient, pulled_back, training_outputs
+from fastnn.weights.statistics import table
 from fastnn.weights.transfer import named_weights
 
 __all__ = ["GradientReport", "LayerGradients", "diagnose_gradients"]
@@ -107,6 +108,8 @@ class GradientReport:
 def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | None = None) -> GradientReport:
     """Follow the gradient of the loss from the last layer to the first, and say what to change if it does not arrive.
 
+    Layers act as in the first step of a training: with the statistics of the batch, dropout and noise.
+
     With `g[k]` the root mean square of the gradient with respect to the outputs of layer k, ``g[first] / g[last]``
     below 0.01 is called vanishing and above 100 exploding (Hochreiter, 1991; Glorot and Bengio, 2010). The norms
     of the weights' own gradients do not tell: where small kernels shrink signals as much as gradients, they
@@ -152,9 +155,9 @@ def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | No
         data = model._built_data(x, y, None)
         if data.n < 2:
             raise ValueError(f"x must have at least two samples, or every unit would look dead; received {data.n}")
-        outputs = [out for _, out in layer_outputs(model, x, n_threads=threads)]
+        outputs = _outputs(model, data.keep[0], threads)
         gradients = _output_gradients(model, outputs, data, threads)
-    of_weights = dict(zip(own, model.gradients(x, y, n_threads=threads), strict=True))
+    of_weights = dict(zip(own, model.gradients(x, y, training=True, n_threads=threads), strict=True))
     places = [i for i, layer in enumerate(model.layers[:-1]) if layer.count_params()]
     if len(places) < (1 if model.layers[-1].count_params() else 2):
         raise ValueError("a gradient has a way to go in models of two layers with weights or more; received "
@@ -166,19 +169,26 @@ def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | No
     return GradientReport(rows, ratio, verdict, tuple(_advice(model, rows, places, verdict, data.keep[0])))
 
 
+def _outputs(model: Sequential, x: Array, threads: int) -> list[Array]:
+    """Of all layers but the last, (n, n_outputs)."""
+    found = [x]
+    for layer in model.layers[:-1]:
+        found.append(training_outputs(model, layer, found[-1], threads))
+    return found[1:]
+
+
 def _output_gradients(model: Sequential, outputs: Sequence[Array], data: Any, threads: int) -> list[Array]:
-    """Of each sample's loss with respect to the outputs of all layers but the last."""
-    layers, n = model.layers, data.n
-    flat = [out.reshape(n, -1) for out in outputs]
-    found = [loss_gradient(model, layers[-1:], flat[-2], data, threads)] if len(layers) > 1 else []
+    """Of each sample's loss with respect to these."""
+    layers = model.layers
+    found = [loss_gradient(model, layers[-1:], outputs[-1], data, threads, training=True)] if outputs else []
     for i in range(len(layers) - 2, 0, -1):
-        found.append(pulled_back(model, layers[i:i + 1], flat[i - 1], found[-1], threads))
+        found.append(pulled_back(model, layers[i:i + 1], outputs[i - 1], found[-1], threads, training=True))
     return found[::-1]
 
 
 def _row(model: Sequential, i: int, out: Array, gradient: Array, of_weights: dict[str, Array]) -> LayerGradients:
     layer = model.layers[i]
-    units = out.reshape(-1, out.shape[-1])
+    units = out.reshape(-1, layer.output_shape[-1])
     inside = [array for name, array in of_weights.items() if name.startswith(f"{layer.name}.")]
     kernel = layer.weights.get("kernel")
     return LayerGradients(layer.name, _activation(model, i), None if kernel is None else _rms(kernel), _rms(out),
@@ -187,10 +197,12 @@ def _row(model: Sequential, i: int, out: Array, gradient: Array, of_weights: dic
 
 
 def _activation(model: Sequential, i: int) -> str:
-    """Of a layer, or of the next Activation behind it before other weights that are kernels."""
+    """Of a layer, or of the next one behind it that has one, before the next kernel."""
     for layer in model.layers[i:]:
         if layer is not model.layers[i] and "kernel" in layer.weights:
             break
+        if isinstance(layer, PReLU):
+            return "leaky_relu"
         name = getattr(getattr(layer, "activation", None), "name", "linear")
         if name != "linear":
             return str(name)

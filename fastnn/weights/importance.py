@@ -10,7 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.inputs import as_array, as_features, check_count, check_seed
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Rescaling
+from fastnn.layers import (
+    Activation,
+    ActivityRegularization,
+    AlphaDropout,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    PReLU,
+    Rescaling,
+)
 from fastnn.layers.base import Layer
 from fastnn.losses import as_labels
 from fastnn.model import Sequential
@@ -24,7 +35,8 @@ Array = NDArray[Any]
 
 METHODS = ("magnitude", "taylor")
 ROWS = 1024                             # of a piece of gradient_x_input
-PASSIVE = (Activation, Dropout, Flatten)  # layers that mix no features
+# Layers that mix no features.
+PASSIVE = Activation, ActivityRegularization, AlphaDropout, Dropout, Flatten, GaussianDropout, GaussianNoise, PReLU
 
 
 # ---- weights -----------------------------------------------------------------------------------------------
@@ -148,12 +160,15 @@ def gradient_x_input(model: Sequential, x: Any, output: int | ArrayLike | None =
             raise ValueError(f"output must be an integer in [0, {n_outputs}), or one for each of {n} samples: {error}"
                              ) from None
     found = np.empty((n, math.prod(shape)), model.dtype)
+    penalized = any(getattr(member, "activity_regularizer", None) is not None for member in model._family)
     with model._exclusively("gradient_x_input", from_callback=True):
         for start in range(0, n, ROWS):
             part = slice(start, start + ROWS)
             dy = np.zeros((len(rows[part]), n_outputs), model.dtype)
             dy[np.arange(len(dy)), chosen[part]] = 1
             gradient = pulled_back(model, model.layers, rows[part], dy, threads, logits=True)
+            if penalized:  # penalties on activities are no part of the output
+                gradient -= pulled_back(model, model.layers, rows[part], np.zeros_like(dy), threads, logits=True)
             np.multiply(gradient, rows[part], out=found[part], casting="same_kind")
     return found.reshape(n, *shape)
 
@@ -167,8 +182,8 @@ def connection_weights(model: Sequential) -> Array:
     Parameters
     ----------
     model : Sequential
-        A built model of `Dense` layers, and layers that mix no features: `Activation`, `Dropout`, `Flatten`,
-        `Rescaling`.
+        A built model of `Dense` layers, `Rescaling`, and layers that mix no features, such as `Activation`,
+        `Dropout`, `Flatten`. `model.fuse()` takes BatchNormalization into Dense layers.
 
     Returns
     -------
@@ -204,8 +219,8 @@ def _connected(product: Array, layer: Layer) -> Array:
     if isinstance(layer, Rescaling):
         return product * layer.scale
     if not isinstance(layer, PASSIVE):
-        raise ValueError("connection weights are those of Dense, Activation, Dropout, Flatten and Rescaling; received "
-                         f"{layer!r}")
+        raise ValueError("connection weights are those of Dense and Rescaling, with layers that mix no features "
+                         f"between them; received {layer!r}. model.fuse() takes BatchNormalization into Dense layers")
     return product
 
 
