@@ -50,6 +50,18 @@ def test_links_to_files_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+def test_every_page_is_found_from_the_readme():
+    if not (ROOT / "README.md").exists():
+        pytest.skip("no documentation beside the tests")
+    found, new = set(), {ROOT / "README.md"}
+    while new:
+        page = new.pop()
+        found.add(page)
+        targets = re.findall(r"\]\(([^)#:]+\.md)\)", page.read_text(encoding="utf-8"))
+        new |= {(page.parent / target).resolve() for target in targets} - found
+    assert found >= set(PAGES)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "stream_parquet"])
 def test_examples_run(name, monkeypatch, capsys):
