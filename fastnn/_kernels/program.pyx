@@ -224,7 +224,10 @@ cdef class Program:
         for tensor, (l1, l2) in self.block_penalties.items():
             row = table[tensor]
             row["l1"], row["l2"], row["sums"] = l1, l2, self.n_penalties
-            self.n_penalties += int(-(-row["rows"] // GRANULE_ROWS) * -(-row["cols"] // GRANULE_COLS))
+            rows, cols = int(row["rows"]), int(row["cols"])
+            blocks = -(-rows // GRANULE_ROWS) * -(-cols // GRANULE_COLS)
+            # Some ops take a tensor as one row, whatever its shape.
+            self.n_penalties += max(blocks, -(-rows * cols // GRANULE_COLS))
         for tensor, restraint in self.penalties.items():
             table[tensor]["extra"] = restraint.extra = self.n_extra
             restraint.sums = self.n_penalties
