@@ -63,7 +63,7 @@ def test_every_page_is_found_from_the_readme():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "stream_parquet"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet"])
 def test_examples_run(name, monkeypatch, capsys):
     path = ROOT / "examples" / f"{name}.py"
     if not path.exists():
