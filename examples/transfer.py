@@ -36,13 +36,15 @@ def network(seed: int) -> fnn.Sequential:
 
 
 def tuned(model: fnn.Sequential, x, y) -> fnn.Sequential:
-    """The head alone first, so that its random weights do not disturb what was carried over; then all layers."""
+    """The head alone first, so that its random weights do not disturb what was carried over; then all layers, the
+    lower ones at smaller learning rates."""
     for layer in model.layers[:-1]:
         layer.trainable = False
     model.fit(x, y, batch_size=32, epochs=10, verbose=0)
     for layer in model.layers:
         layer.trainable = True
-    model.compile(fnn.optimizers.Adam(2e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    fnn.weights.discriminative(model, factor=2.6)
+    model.compile(fnn.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=32, epochs=30, verbose=0)
     return model
 
