@@ -453,7 +453,7 @@ def test_unknown_metrics_are_refused_by_compile_of_an_unbuilt_model():
         (lambda: layers.Dense(2, activation=np.tanh), "tanh"),
         (lambda: layers.Dense(2, use_bias=1), ["use_bias", "1"]),
         (lambda: layers.Dense(2, kernel_initializer="glorot"), ["'glorot'", "glorot_"]),
-        (lambda: layers.Dense(2, kernel_regularizer="l2"), ["kernel_regularizer", "l2"]),
+        (lambda: layers.Dense(2, kernel_regularizer="l3"), ["'l3'", "l2"]),
         (lambda: layers.Dense(2, trainable="no"), ["trainable", "no"]),
         (lambda: layers.Dense(2, name=""), "name"),
         (lambda: layers.Dense(2, name=3), ["name", "3"]),
