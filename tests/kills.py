@@ -27,17 +27,20 @@ def train(folder):
     folder = Path(folder)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 12)), rng.integers(0, 4, 400)
-    model = fnn.Sequential([fnn.layers.Dense(24, activation="tanh"), fnn.layers.Dropout(0.2),
+    model = fnn.Sequential([fnn.layers.GaussianNoise(0.1), fnn.layers.Dense(24, activation="tanh", name="first"),
+                            fnn.layers.BatchNormalization(), fnn.layers.Dropout(0.2),
                             fnn.layers.Dense(4, activation="softmax")])
     goes_on = any((folder / "backup").glob("*.safetensors"))
     model.seed = random.randrange(2**32) if goes_on else 5  # a backup brings its own
-    model.compile(fnn.optimizers.Nadam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy", "auc"])
+    optimizer = fnn.optimizers.Nadam(0.01, use_ema=True, gradient_accumulation_steps=2, global_clipnorm=1.0)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy", "auc"])
     history = model.fit(x, y, batch_size=16, epochs=8, validation_split=0.2, verbose=0, n_threads=2, callbacks=[
         callbacks.CSVLogger(folder / "log.csv"),
         callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.02),
         callbacks.BackupAndRestore(folder / "backup", save_freq=3, double_checkpoint=True),
         callbacks.EarlyStopping("val_loss", patience=3, restore_best_weights=True),
-        callbacks.Freezer(0, 2), callbacks.Unfreezer(0, 3),
+        callbacks.Freezer("first", 2), callbacks.Unfreezer("first", 3), callbacks.SwapEMAWeights(swap_on_epoch=True),
+        fnn.weights.PruningSchedule(0.5, begin_step=20, end_step=120, frequency=15),
         callbacks.ModelCheckpoint(folder / "best.safetensors", "val_accuracy", save_best_only=True),
         callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.001)),
     ])
