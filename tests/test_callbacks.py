@@ -263,6 +263,17 @@ def test_plateau(capsys):
         f"Epoch {epoch}: ReduceLROnPlateau reducing learning rate to {rate}." for epoch, rate in ((3, 0.2), (5, 0.15))]
 
 
+def test_the_table_shows_small_rates(capsys):
+    x, y = classes()
+    rates = callbacks.LearningRateScheduler(lambda epoch: 10.0 ** -epoch * 2e-3)
+    classifier().fit(x, y, epochs=2, verbose=2, callbacks=[rates])
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert "learning_rate" in head
+    assert "0.0020" in first
+    assert "2.00e-04" in second
+    assert len(head) == len(first) == len(second)
+
+
 # ---- CSVLogger ----
 
 

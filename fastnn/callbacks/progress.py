@@ -51,7 +51,7 @@ class ProgressBar(Callback):
                             f"{'seconds':>8}", f"{'rows/s':>10}"]))
         rate = self.params["samples"] / max(seconds, 1e-9)
         print(" ".join([f"{epoch + 1:>3}/{self.params['epochs']:<3}",
-                        *(f"{value:>{_width(name)}.4f}" for name, value in logs.items()),
+                        *(f"{_figure(value):>{_width(name)}}" for name, value in logs.items()),
                         f"{seconds:>8.2f}", f"{rate:>10,.0f}"]))
         sys.stdout.flush()
 
@@ -63,3 +63,7 @@ class ProgressBar(Callback):
 
 def _width(name: str) -> int:
     return max(9, len(name))
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
