@@ -105,6 +105,9 @@ def pair_with(keras, layers, shape=(6,)):  # noqa: F811
     theirs = stack(keras, shape, made(keras))
     rng = np.random.default_rng(1)
     weights = [rng.normal(size=w.shape) / np.sqrt(w.shape[0]) for w in theirs.get_weights()]
+    for w, variable in zip(weights, theirs.weights, strict=True):
+        if variable.name == "moving_variance":
+            w[...] = np.abs(w) + 0.5
     ours.set_weights(weights)
     theirs.set_weights(weights)
     return ours, theirs
@@ -160,6 +163,21 @@ def test_200_steps_with_a_constraint(keras, case, optimizer):  # noqa: F811
     vector = {"bias_constraint": constraint} if case[1].get("axis") != 1 else {}
     follow(keras, [dense(7, "tanh", kernel_constraint=constraint, **vector),
                    dense(5, "tanh", kernel_constraint=constraint, **vector), dense(4, "softmax")], optimizer=optimizer)
+
+
+@pytest.mark.parametrize("name", ["BatchNormalization", "LayerNormalization"])
+def test_200_steps_of_a_normalizing_layer(keras, name):  # noqa: F811
+    penalty = ("regularizers", ("L1L2", {"l1": 2.0**-7, "l2": 2.0**-5}))
+    options = {"gamma_regularizer": penalty, "beta_regularizer": penalty,
+               "gamma_constraint": ("constraints", ("MaxNorm", {"max_value": 1.0})),
+               "beta_constraint": ("constraints", ("NonNeg", {}))}
+    follow(keras, [dense(7), (name, (), options), dense(4, "softmax")])
+
+
+def test_200_steps_of_prelu(keras):  # noqa: F811
+    options = {"alpha_regularizer": ("regularizers", ("L2", {"l2": 0.25})),
+               "alpha_constraint": ("constraints", ("NonNeg", {}))}
+    follow(keras, [dense(7), ("PReLU", (), options), dense(4, "softmax")])
 
 
 def test_200_steps_with_all_of_it(keras):  # noqa: F811

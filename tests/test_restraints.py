@@ -8,7 +8,18 @@ import pytest
 
 import fastnn as fnn
 from fastnn import constraints, regularizers
-from fastnn.layers import Activation, ActivityRegularization, Dense, Dropout, Embedding, Flatten, Residual
+from fastnn.layers import (
+    Activation,
+    ActivityRegularization,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    LayerNormalization,
+    PReLU,
+    Residual,
+)
 from fastnn.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 
 THREADS = (1, 2, 3, 4, 8)
@@ -167,7 +178,9 @@ def check_gradients(model, x, y, step=1e-5):
     weights = model.get_weights()
     sizes = np.cumsum([w.size for w in weights])[:-1]
     start = np.concatenate([w.ravel() for w in weights])
-    for i in np.random.default_rng(0).choice(len(start), min(len(start), 60), replace=False):
+    trained = np.concatenate([np.full(w.size, not name.startswith("moving"))
+                              for layer in model._leaves() for name, w in layer.weights.items()])
+    for i in np.random.default_rng(0).choice(np.flatnonzero(trained), min(trained.sum(), 60), replace=False):
         ends = []
         for sign in (1, -1):
             moved = start.copy()
@@ -208,6 +221,46 @@ def test_gradients_of_an_embedding():
     model = build(Embedding(50, 7, embeddings_regularizer="l2"), Flatten(), Dense(3), shape=(4,))
     x = np.random.default_rng(0).integers(0, 50, (40, 4))
     check_gradients(randomized(model), x, data()[1])
+
+
+@pytest.mark.parametrize("where", ["batch", "layer", "prelu", "prelu of images"])
+def test_gradients_of_normalizing_layers(where):
+    penalty = L1L2(0.2, 0.3)
+    vectors = {"gamma_regularizer": penalty, "beta_regularizer": penalty}
+    layers = {
+        "batch": [Dense(90, activity_regularizer=penalty), BatchNormalization(**vectors), Activation("relu"),
+                  ActivityRegularization(0.1), Dropout(0.5), ActivityRegularization(0.1, 0.1), Dense(3)],
+        "layer": [Dense(90), LayerNormalization(**vectors), ActivityRegularization(0.1), Dense(3)],
+        "prelu": [Dense(90), PReLU(alpha_regularizer=penalty), Dense(3)],
+        "prelu of images": [PReLU(alpha_regularizer=penalty), Flatten(), Dense(3)],
+    }  # fmt: skip
+    images = where == "prelu of images"
+    model = build(*layers[where], shape=(10, 15, 7) if images else (9,))
+    x, y = data()
+    x = np.random.default_rng(0).normal(size=(40, 10, 15, 7)) if images else x
+    randomized(model)
+    for name, value in model.layers[1].weights.items():
+        if name == "moving_variance":
+            value[...] = np.abs(value) + 0.5
+    check_gradients(model, x, y)
+
+
+def test_normalizing_layers_have_penalties_and_constraints():
+    x, y = data()
+    options = {"gamma_regularizer": L2(0.5), "beta_constraint": constraints.NonNeg(),
+               "gamma_constraint": constraints.MaxNorm(1.0)}
+    model = build(Dense(90), BatchNormalization(**options), Activation("tanh"), LayerNormalization(**options),
+                  PReLU(alpha_constraint="non_neg"), Dense(3))
+    losses = model.fit(x, y, epochs=3, batch_size=16, verbose=0).history["loss"]
+    assert losses[2] < losses[0]
+    for layer in (model.layers[1], model.layers[3]):
+        assert np.linalg.norm(layer.gamma) <= 1 + 1e-6
+        assert (layer.beta >= 0).all()
+    assert (model.layers[4].alpha >= 0).all()
+    plain = build(Dense(90), BatchNormalization(), Activation("tanh"), LayerNormalization(), PReLU(), Dense(3))
+    plain.set_weights(model.get_weights())
+    penalty = sum(0.5 * (model.layers[i].gamma ** 2).sum() for i in (1, 3))
+    assert model.evaluate(x, y) == pytest.approx(plain.evaluate(x, y) + penalty, rel=1e-13)
 
 
 def test_frozen_weights_have_no_penalty_but_their_activities_do():

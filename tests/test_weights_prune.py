@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.layers import Activation, Dense, Dropout, Flatten, Input
+from fastnn.layers import (
+    Activation,
+    AlphaDropout,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    Input,
+    LayerNormalization,
+    PReLU,
+)
 from fastnn.weights import (
     PruningSchedule,
     prune,
@@ -436,6 +447,36 @@ def test_layers_between():
     small = shrink(model)
     assert (small.layers[0].units, small.layers[4].units) == (6, 5)
     same_predictions(model, small)
+
+
+@pytest.mark.parametrize("between", [
+    lambda: [BatchNormalization(), Activation("relu")],
+    lambda: [Activation("relu"), BatchNormalization()],
+    lambda: [BatchNormalization(center=False, scale=False), PReLU(), Dropout(0.5)],
+    lambda: [GaussianNoise(0.5), PReLU(shared_axes=[1]), AlphaDropout(0.5), BatchNormalization()],
+], ids=["bn act", "act bn", "bn prelu dropout", "noise prelu bn"])  # fmt: skip
+def test_normalization_between(between):
+    model, (x, y) = build(Dense(30, use_bias=False), *between(), Dense(10), *between(), Dense(4)), data()
+    for layer in model.layers:
+        if "moving_variance" in layer.weights:
+            layer.moving_variance = np.random.default_rng(2).random(layer.moving_variance.shape) + 0.5
+    prune(model, 0.6, "structured", scope="global")
+    model.fit(x, y, epochs=2, verbose=0)
+    small = shrink(model)
+    first, second, _ = (layer.units for layer in small.layers if isinstance(layer, Dense))
+    assert first + second == 16
+    same_predictions(model, small)
+    report = sparsity_report(small)
+    small.fit(x, y, epochs=1, verbose=0)
+    assert sparsity_report(small).total.pruned == report.total.pruned
+
+
+def test_layer_normalization_is_in_the_way():
+    model = build(Dense(8), LayerNormalization(), Dense(3))
+    model.layers[0].kernel[:, 2] = 0
+    with pytest.raises(ValueError, match="LayerNormalization 'layer_normalization' behind it takes all"):
+        shrink(model)
+    same_predictions(model, shrink(model, strict=False))
 
 
 def test_a_bias_appears_where_one_is_needed():

@@ -7,7 +7,7 @@ from typing import Any
 from fastnn import initializers
 from fastnn._kernels.program import Program
 from fastnn.layers.base import Parameter, parameter_property
-from fastnn.layers.normalization import CentredAndScaled, check_places
+from fastnn.layers.normalization import CentredAndScaled
 from fastnn.named import number
 
 __all__ = ["BatchNormalization"]
@@ -41,8 +41,10 @@ class BatchNormalization(CentredAndScaled):
         Whether there is a beta, and a gamma.
     beta_initializer, moving_mean_initializer : str or Initializer, default "zeros"
     gamma_initializer, moving_variance_initializer : str or Initializer, default "ones"
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : None
-        Places kept for names of Keras; only None is accepted.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Penalties on beta and gamma, from :mod:`fastnn.regularizers`: part of the loss.
+    beta_constraint, gamma_constraint : str or Constraint, optional
+        What they are brought back to after each step, from :mod:`fastnn.constraints`.
     name : str, optional
     trainable : bool, default True
 
@@ -74,15 +76,14 @@ class BatchNormalization(CentredAndScaled):
     def __init__(self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True,
                  scale: bool = True, beta_initializer: Any = "zeros", gamma_initializer: Any = "ones",
                  moving_mean_initializer: Any = "zeros", moving_variance_initializer: Any = "ones",
-                 beta_regularizer: None = None, gamma_regularizer: None = None, beta_constraint: None = None,
-                 gamma_constraint: None = None, name: str | None = None, trainable: bool = True) -> None:
+                 beta_regularizer: Any = None, gamma_regularizer: Any = None, beta_constraint: Any = None,
+                 gamma_constraint: Any = None, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
-        self._configure(axis, epsilon, center, scale, beta_initializer, gamma_initializer)
+        self._configure(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+                        gamma_regularizer, beta_constraint, gamma_constraint)
         self.momentum = number("momentum", momentum, "[0, 1]")
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
-        check_places(self, beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer,
-                     beta_constraint=beta_constraint, gamma_constraint=gamma_constraint)
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         shape = (input_shape[-1],)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn._kernels.program import Program
-from fastnn.layers.normalization import CentredAndScaled, check_places
+from fastnn.layers.normalization import CentredAndScaled
 
 __all__ = ["LayerNormalization"]
 
@@ -26,8 +26,10 @@ class LayerNormalization(CentredAndScaled):
         Whether there is a beta, and a gamma.
     beta_initializer : str or Initializer, default "zeros"
     gamma_initializer : str or Initializer, default "ones"
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : None
-        Places kept for names of Keras; only None is accepted.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        Penalties on beta and gamma, from :mod:`fastnn.regularizers`: part of the loss.
+    beta_constraint, gamma_constraint : str or Constraint, optional
+        What they are brought back to after each step, from :mod:`fastnn.constraints`.
     name : str, optional
     trainable : bool, default True
 
@@ -51,13 +53,12 @@ class LayerNormalization(CentredAndScaled):
     """
 
     def __init__(self, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
-                 beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: None = None,
-                 gamma_regularizer: None = None, beta_constraint: None = None, gamma_constraint: None = None,
+                 beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
+                 gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None,
                  name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
-        self._configure(axis, epsilon, center, scale, beta_initializer, gamma_initializer)
-        check_places(self, beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer,
-                     beta_constraint=beta_constraint, gamma_constraint=gamma_constraint)
+        self._configure(axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+                        gamma_regularizer, beta_constraint, gamma_constraint)
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         return program.row_norm(source, self.input_shape[-1], True, self.epsilon, self._tensor(program, "gamma"),

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers
+from fastnn import constraints, initializers, regularizers
 from fastnn.initializers import Initializer
 from fastnn.layers.base import Layer, Parameter, parameter_property
 from fastnn.named import number
 
-__all__ = ["CentredAndScaled", "check_axis", "check_flag", "check_last_axis", "check_places"]
+__all__ = ["CentredAndScaled", "check_axis", "check_flag", "check_last_axis"]
 
 
 def check_axis(axis: Any) -> int:
@@ -37,14 +37,6 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_places(layer: Layer, **places: Any) -> None:
-    """Attributes for arguments that Keras has and that must be None here."""
-    for argument, value in places.items():
-        if value is not None:
-            raise ValueError(f"{argument} must be None in this version; received {value!r}")
-        setattr(layer, argument, None)
-
-
 class CentredAndScaled(Layer):
     """Base of layers that multiply normalized features by gamma and add beta, one number a feature of the last axis."""
 
@@ -54,17 +46,23 @@ class CentredAndScaled(Layer):
     axis: int
 
     def _configure(self, axis: Any, epsilon: Any, center: Any, scale: Any, beta_initializer: Any,
-                   gamma_initializer: Any) -> None:
+                   gamma_initializer: Any, beta_regularizer: Any, gamma_regularizer: Any, beta_constraint: Any,
+                   gamma_constraint: Any) -> None:
         self.axis = check_axis(axis)
         self.epsilon = number("epsilon", epsilon, "[0, inf)")
         self.center, self.scale = check_flag("center", center), check_flag("scale", scale)
         self.beta_initializer: Initializer = initializers.get(beta_initializer)
         self.gamma_initializer: Initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return check_last_axis(self, self.axis, input_shape)
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         shape = (input_shape[-1],)
-        gamma = {"gamma": Parameter(shape, self.gamma_initializer)} if self.scale else {}
-        return gamma | ({"beta": Parameter(shape, self.beta_initializer)} if self.center else {})
+        gamma = Parameter(shape, self.gamma_initializer, True, self.gamma_regularizer, self.gamma_constraint)
+        beta = Parameter(shape, self.beta_initializer, True, self.beta_regularizer, self.beta_constraint)
+        return ({"gamma": gamma} if self.scale else {}) | ({"beta": beta} if self.center else {})

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import initializers
+from fastnn import constraints, initializers, regularizers
 from fastnn._kernels.program import Program
 from fastnn.layers.base import Layer, Parameter, parameter_property
-from fastnn.layers.normalization import check_places
 
 __all__ = ["PReLU"]
 
@@ -23,8 +22,10 @@ class PReLU(Layer):
     Parameters
     ----------
     alpha_initializer : str or Initializer, default "zeros"
-    alpha_regularizer, alpha_constraint : None
-        Places kept for names of Keras; only None is accepted.
+    alpha_regularizer : str or Regularizer, optional
+        Penalty on alpha, from :mod:`fastnn.regularizers`: part of the loss.
+    alpha_constraint : str or Constraint, optional
+        What alpha is brought back to after each step, from :mod:`fastnn.constraints`.
     shared_axes : sequence of int, optional
         Axes, counted from 1 behind the batch, along which all elements have one alpha: all axes up to one of them,
         such as [1, 2] for images of shape (height, width, channels). Default: every element has its own.
@@ -52,12 +53,13 @@ class PReLU(Layer):
 
     alpha = parameter_property("alpha", "ndarray, 1 long in shared axes: live view; assign to overwrite it.")
 
-    def __init__(self, alpha_initializer: Any = "zeros", alpha_regularizer: None = None, alpha_constraint: None = None,
+    def __init__(self, alpha_initializer: Any = "zeros", alpha_regularizer: Any = None, alpha_constraint: Any = None,
                  shared_axes: Sequence[int] | int | None = None, name: str | None = None,
                  trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self.alpha_initializer = initializers.get(alpha_initializer)
-        check_places(self, alpha_regularizer=alpha_regularizer, alpha_constraint=alpha_constraint)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
         axes = [shared_axes] if isinstance(shared_axes, (int, np.integer)) else shared_axes
         if axes is not None and not (isinstance(axes, (list, tuple)) and all(
                 isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes)):
@@ -75,7 +77,8 @@ class PReLU(Layer):
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         shared = len(self.shared_axes or ())
-        return {"alpha": Parameter((1,) * shared + tuple(input_shape[shared:]), self.alpha_initializer)}
+        shape = (1,) * shared + tuple(input_shape[shared:])
+        return {"alpha": Parameter(shape, self.alpha_initializer, True, self.alpha_regularizer, self.alpha_constraint)}
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         return program.prelu(source, self.weights["alpha"].size, self._tensor(program, "alpha"), self.trainable)

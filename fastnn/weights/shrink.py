@@ -44,7 +44,7 @@ class _Stage:
         """Leave some columns (or rows) of the weights, or of one of them."""
         for arrays in (self.weights, self.masks):
             for name in arrays:
-                if not only or name == only:
+                if (not only or name == only) and arrays[name].shape[axis] == len(kept):  # not a slope for all
                     arrays[name] = np.compress(kept, arrays[name], axis=axis)
 
     def rebuilt(self) -> Layer:
