@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -39,9 +40,9 @@ def load_pytorch(model: Sequential, source: str | os.PathLike[str] | Mapping[str
                  layers: Mapping[str, str] | None = None, strict: bool = True) -> TransferReport:
     """Copy the weights of a PyTorch model into a built model of the same structure.
 
-    Kernels are transposed from PyTorch's (out, in, ...) to (..., in, out); the rows of a `Dense` behind
-    convolutions and `Flatten` are reordered, since PyTorch puts channels first. ``weight``, ``bias``,
-    ``running_mean`` and ``running_var`` become what the layer calls them: ``kernel``, ``gamma``,
+    Kernels are transposed from PyTorch's (out, in, ...) to (..., in, out); what belongs to the pixels of an image
+    that convolutions made and `Flatten` flattened is reordered, since PyTorch puts channels first. ``weight``,
+    ``bias``, ``running_mean`` and ``running_var`` become what the layer calls them: ``kernel``, ``gamma``,
     ``embeddings``, ``moving_mean`` ...; ``num_batches_tracked`` is passed over.
 
     Modules are paired with the layers that have weights, in this order of preference: as `layers` says; by
@@ -109,7 +110,7 @@ def load_pytorch(model: Sequential, source: str | os.PathLike[str] | Mapping[str
             known = PYTORCH.get(parameter, ())
             name = next((name for name in known if name in places[layer]), parameter)
             source_name = f"{module}.{parameter}"
-            given[source_name] = _as_kernel(tensor, images.get(layer)) if name == "kernel" else tensor
+            given[source_name] = _rearranged(name, tensor, images.get(layer))
             pairs[source_name] = f"{layer}.{name}"
     wanted = [f"{layer}.{name}" for layer in paired.values() for name in places[layer]]
     return checked_copy(model, given, own, pairs, wanted, strict)
@@ -169,15 +170,16 @@ def _sizes(arrays: Mapping[str, Array]) -> list[tuple[int, ...]]:
                   array.ndim in KERNEL_AXES else array.shape for name, array in arrays.items())
 
 
-def _as_kernel(weight: Array, image: tuple[int, ...] | None) -> Array:
-    if weight.ndim not in KERNEL_AXES:
-        return weight
-    kernel = weight.transpose(KERNEL_AXES[weight.ndim])
-    if image is None or kernel.ndim != 2 or len(kernel) != np.prod(image):
-        return kernel
+def _rearranged(name: str, array: Array, image: tuple[int, ...] | None) -> Array:
+    """A weight as the layer has it: kernels with their outputs last, and what belongs to the pixels of a flattened
+    `image` (..., channels) with its channels last."""
+    if name == "kernel" and array.ndim in KERNEL_AXES:
+        array = array.transpose(KERNEL_AXES[array.ndim])
+    if image is None or array.ndim > 2 or array.shape[0] != math.prod(image):
+        return array
     *field, channels = image
-    by_channel = kernel.reshape(channels, *field, kernel.shape[1])
-    return np.moveaxis(by_channel, 0, -2).reshape(kernel.shape)
+    by_channel = array.reshape(channels, *field, *array.shape[1:])
+    return np.moveaxis(by_channel, 0, len(field)).reshape(array.shape)
 
 
 def _flattened_images(model: Sequential) -> dict[str, tuple[int, ...]]:
@@ -187,8 +189,10 @@ def _flattened_images(model: Sequential) -> dict[str, tuple[int, ...]]:
         spatial = spatial or type(layer).__name__.startswith(SPATIAL)
         if isinstance(layer, Flatten) and spatial and len(layer.input_shape) > 1:
             image = layer.input_shape
-        elif layer.weights and image is not None:
-            images[layer.name], image = image, None
+        if layer.weights and image is not None:
+            images[layer.name] = image
+        if "kernel" in layer.weights:
+            image = None
     return images
 
 
