@@ -21,8 +21,8 @@ FIGURES = ("mean", "std", "min", "max", "norm", "near_zero")
 class WeightMonitor(Callback):
     """Records statistics of all weights at the end of epochs: where they go, how fast, and what dies.
 
-    An epoch costs a copy of the weights and a few passes over them, less than two training steps; with samples, a
-    gradient and a prediction of these besides.
+    An epoch costs a copy of the weights and a few passes over them, less than a training step of 128 rows; with
+    samples, a gradient and a prediction of these besides.
 
     Parameters
     ----------
