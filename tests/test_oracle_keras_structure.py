@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn as fnn
-from fastnn.layers import Columns, Concatenate, Dense, Embedding, Flatten, Residual
+from fastnn.layers import BatchNormalization, Columns, Concatenate, Dense, Embedding, Flatten, Residual
 
 MISSING = [name for name in ("keras", "torch") if importlib.util.find_spec(name) is None]
 pytestmark = [
@@ -75,6 +75,17 @@ def table(keras):
     return (6,), ours, theirs, keras.Model(x, theirs[4](theirs[3](k.Concatenate()(parts))))
 
 
+def normalized(keras):
+    ours = [Concatenate([[Columns(range(4)), BatchNormalization()], [Columns([4, 5]), Dense(3, activation="tanh")]]),
+            Residual([BatchNormalization(), Dense(7, activation="relu")]), Dense(2)]
+    k = keras.layers
+    x = keras.Input((6,))
+    theirs = [k.BatchNormalization(), k.Dense(3, activation="tanh"), k.BatchNormalization(),
+              k.Dense(7, activation="relu"), k.Dense(2)]
+    y = k.Concatenate()([theirs[0](x[:, :4]), theirs[1](x[:, 4:6])])
+    return (6,), ours, theirs, keras.Model(x, theirs[4](k.add([y, theirs[3](theirs[2](y))])))
+
+
 def tied(keras):
     class Transposed(keras.layers.Layer):
         def __init__(self, owner, activation):
@@ -111,7 +122,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("make", [residual, table, tied])
+@pytest.mark.parametrize("make", [residual, table, normalized, tied])
 def test_200_steps(keras, make, optimizer):
     shape, layers, theirs, model = make(keras)
     ours = fnn.Sequential(layers, dtype="float64", seed=0)
@@ -121,7 +132,8 @@ def test_200_steps(keras, make, optimizer):
     if make is table:
         x[:, 3:] = rng.integers(0, 5, (320, 3))
         x[:4, 3] = [5, 6, 6, 5]
-    weights = [[rng.normal(size=w.shape) / np.sqrt(w.shape[0]) for w in layer.get_weights()] for layer in theirs]
+    weights = [[np.abs(rng.normal(size=w.shape)) + 0.5 if len(layer.weights) == 4 else rng.normal(size=w.shape)
+                / np.sqrt(w.shape[0]) for w in layer.get_weights()] for layer in theirs]
     for layer, values in zip(theirs, weights, strict=True):
         layer.set_weights(values)
     ours.set_weights([w for values in weights for w in values])

@@ -11,11 +11,13 @@ import pytest
 import fastnn as fnn
 from fastnn.layers import (
     Activation,
+    BatchNormalization,
     Columns,
     Concatenate,
     Dense,
     Embedding,
     Flatten,
+    LayerNormalization,
     PythonLayer,
     Rescaling,
     Residual,
@@ -74,6 +76,13 @@ STACKS = {
     "table": lambda: [Concatenate(table_branches())],
     "table and residual": lambda: [Concatenate(table_branches()), Dense(6, activation="relu"),
                                    Residual([Dense(6, activation="relu"), Dense(6)])],
+    "normalized numbers": lambda: [Concatenate([[Columns(range(5)), BatchNormalization()],
+                                                [Columns([5, 7]), Embedding(9, 4), Flatten()]]),
+                                   Dense(6), Residual([BatchNormalization(), Activation("relu"), Dense(6)]),
+                                   LayerNormalization()],
+    "regularized": lambda: [Concatenate([Columns(range(5)),
+                                         [Columns(6), Embedding(5, 3, embeddings_regularizer="l2"), Flatten()]]),
+                            Residual(Dense(8, kernel_regularizer="l1", activity_regularizer="l2"))],
     "user's layer in a branch": lambda: [Dense(4), Concatenate([Twice(), Dense(2)])],
 }
 
@@ -96,6 +105,9 @@ def randomize(model, shape=(8,), seed=0):
     model.build(shape)
     model.set_weights([rng.normal(size=w.shape) / np.sqrt(w.shape[0] if w.ndim == 2 else 4)
                        for w in model.get_weights()])
+    for leaf in model._leaves():
+        if isinstance(leaf, BatchNormalization):
+            leaf.weights["moving_variance"][...] = rng.uniform(0.5, 2, leaf.input_shape)
 
 
 def check_gradients(model, x, y, tolerance=1e-6):
@@ -103,9 +115,9 @@ def check_gradients(model, x, y, tolerance=1e-6):
     got = iter(model.gradients(x, y))
     worst = scale = 0.0
     for leaf in model._leaves():
-        for weight in leaf.weights.values():
+        for parameter, weight in leaf.weights.items():
             gradient = next(got)
-            if not leaf.trainable:
+            if not (leaf.trainable and leaf.parameters(leaf.input_shape)[parameter].trainable):
                 assert not gradient.any()
                 continue
             for at in np.ndindex(weight.shape):
