@@ -131,6 +131,7 @@ extensions = [
     extension("updates"),
     extension("restraints"),
     extension("norm_ops"),
+    extension("conv_ops"),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastnn.inputs import check_count, check_size
 
-__all__ = ["Window", "check_padding", "check_sizes", "window"]
+__all__ = ["Window", "check_channels_last", "check_padding", "check_samples", "check_sizes", "window"]
 
 
 class Window(NamedTuple):
@@ -39,6 +39,21 @@ def check_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) -> s
     if not isinstance(padding, str) or padding.lower() not in allowed:
         raise ValueError(f"padding must be {' or '.join(map(repr, allowed))}; received {padding!r}")
     return padding.lower()
+
+
+def check_channels_last(data_format: Any) -> str | None:
+    """None, or the only order of dimensions that there is."""
+    if data_format not in (None, "channels_last"):
+        raise ValueError(f"data_format must be None or 'channels_last'; received {data_format!r}")
+    return data_format
+
+
+def check_samples(what: str, shape: Sequence[int], rank: int) -> None:
+    """That samples have `rank` dimensions and channels."""
+    wanted = ("steps", "height, width")[rank - 1]
+    if len(shape) != rank + 1:
+        hint = f". Put fastnn.layers.Reshape(({', '.join(map(str, shape))}, 1)) before it" if len(shape) == rank else ""
+        raise ValueError(f"{what} takes samples of shape ({wanted}, channels); received {tuple(shape)}{hint}")
 
 
 def _along(axis: str, length: int, size: int, stride: int, padding: str) -> tuple[int, int]:

@@ -79,9 +79,9 @@ cdef inline bint contiguous(Matrix m) noexcept nogil:
     return m.data == NULL or m.ld == m.cols
 
 
-# Kernel rows of a unit of a convolution's gradient, as the kernel table has it.
+# Rows of the gradient of a convolution's kernel in a call, as the kernel table has it.
 cdef enum:
-    CONV_ROWS = 32
+    CONV_ROWS = 256
 
 
 # Elementwise work is cut at multiples of a cache line, so that no two threads write one line.
@@ -217,14 +217,6 @@ def dense_kernel_grad(x, dz, g, sums, int n_threads):
 # ------------------------------------------------------------------------------------- convolution, pooling
 
 
-cdef fnn_window as_window(window) except *:
-    """The fields of a `fastnn.windows.Window`, in order."""
-    cdef fnn_window w
-    (w.height, w.width, w.channels, w.out_height, w.out_width, w.size_y, w.size_x, w.stride_y, w.stride_x, w.top,
-     w.left) = window
-    return w
-
-
 def conv_scratch(Py_ssize_t itemsize, window):
     """Elements of scratch memory that a thread needs."""
     cdef fnn_window w = as_window(window)
@@ -267,15 +259,13 @@ def conv_input_grad(window, Py_ssize_t filters, dz, wt, dx, scratch, int n_threa
 
 cdef void conv_kernel_grad_part(const fnn_window* w, Matrix x, Matrix dz, Matrix g, Matrix sums, Matrix scratch,
                                 int part, int parts) noexcept nogil:
-    cdef Py_ssize_t i, row_blocks = (g.rows + CONV_ROWS - 1) // CONV_ROWS
-    cdef Py_ssize_t col_unit = 2 * table(g).nr, j0, j1, unit
-    cdef Py_ssize_t n = row_blocks * ((g.cols + col_unit - 1) // col_unit)
-    for unit in range(cut(n, 1, part, parts), cut(n, 1, part + 1, parts)):
-        i, j0 = unit % row_blocks * CONV_ROWS, unit // row_blocks * col_unit
-        j1 = min(g.cols, j0 + col_unit)
-        table(x).conv_kernel_grad(x.rows, w, g.cols, i, min(g.rows, i + CONV_ROWS), j0, j1, x.data, x.ld, dz.data,
-                                  dz.ld, at(g, i, j0), g.ld, at(sums, 0, j0) if i == 0 else NULL,
-                                  at(scratch, part, 0))
+    cdef const fnn_kernels* k = table(x)
+    cdef Block b = share(g.rows, g.cols, k.mr, k.nr, part, parts)
+    cdef Py_ssize_t i, n
+    for n in range((b.r1 - b.r0 + CONV_ROWS - 1) // CONV_ROWS):
+        i = b.r0 + n * CONV_ROWS
+        k.conv_kernel_grad(x.rows, w, g.cols, i, min(b.r1, i + CONV_ROWS), b.c0, b.c1, x.data, x.ld, dz.data, dz.ld,
+                           at(g, i, b.c0), g.ld, at(sums, 0, b.c0) if i == 0 else NULL, at(scratch, part, 0))
 
 
 def conv_kernel_grad(window, x, dz, g, sums, scratch, int n_threads):

@@ -188,3 +188,11 @@ cdef extern from "fastnn.h" nogil:
     fnn_size fnn_first_bad_index(int source, fnn_size rows, const void* src, fnn_size row_stride, fnn_size limit)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)
+
+
+cdef inline fnn_window as_window(window) except *:
+    """The fields of a `fastnn.windows.Window`, in order."""
+    cdef fnn_window w
+    (w.height, w.width, w.channels, w.out_height, w.out_width, w.size_y, w.size_x, w.stride_y, w.stride_x, w.top,
+     w.left) = window
+    return w

@@ -21,8 +21,8 @@ cdef class BatchNormOp(VectorsOp):
     cdef Py_ssize_t block_rows, panel, width        # rows and columns of an item, elements of a vector in state
     # What it does besides, while rows are in the L1 cache: an activation and dropout behind it, and the derivative
     # of the activation before it.
-    cdef int activation, below_activation, below_saved
-    cdef double alpha, below_alpha
+    cdef int activation
+    cdef double alpha
     cdef DropoutOp dropout
     cdef bint slope_from_input
     cdef char* state(self, Run* run, Py_ssize_t vector) noexcept nogil

@@ -1,6 +1,6 @@
 from typing_extensions import disjoint_base
 
-from fastnn._kernels.ops import DenseOp, Op
+from fastnn._kernels.ops import Op
 
 @disjoint_base
 class VectorsOp(Op):
@@ -38,7 +38,6 @@ class BatchNormOp(VectorsOp):
         trainable: bool,
     ) -> None: ...
     def absorb(self, op: Op) -> bool: ...
-    def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base
 class RowNormOp(VectorsOp):

@@ -4,7 +4,7 @@ from libc.string cimport memcpy
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.ops cimport (
-    GRADIENT, GRADIENT_THEN_UPDATE, UNIT_COLS, UPDATE, ActivationOp, DenseOp, DropoutOp, Op, Run, Share, UnitMode, at,
+    GRADIENT, GRADIENT_THEN_UPDATE, UNIT_COLS, UPDATE, ActivationOp, DropoutOp, Op, Run, Share, UnitMode, at,
     lane_rows, meet,
 )
 from fastnn._kernels.updates cimport finish_gradient, step_block
@@ -104,7 +104,8 @@ cdef class BatchNormOp(VectorsOp):
         self.block_rows = fnn_block_rows(self.inner)
         self.panel = PANEL if self.inner == 1 else cols
         self.width = (cols + 15) // 16 * 16
-        self.activation = self.below_activation = FNN_LINEAR
+        self.activation = FNN_LINEAR
+        self.joins = True
 
     def absorb(self, Op op):
         """Do what `op` does, which reads this op's output and nothing else; returns whether that is possible."""
@@ -122,11 +123,6 @@ cdef class BatchNormOp(VectorsOp):
             return False
         self.target = op.target
         return True
-
-    def join_below(self, DenseOp below):
-        """Take over the multiplication by the derivative of `below`'s activation."""
-        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
-        below.has_local_gradient = False
 
     # ---- memory -------------------------------------------------------------------------------------------
 

@@ -144,6 +144,9 @@ cdef class Op:
     cdef bint wants_dx                          # something below the source is trained
     cdef bint always_backward                   # backward makes gradients of parameters, wanted without dx too
     cdef bint has_local_gradient                # local_gradient has work to do before backward
+    cdef bint joins                             # backward can multiply dx by the derivative of an activation below
+    cdef int below_activation, below_saved      # the one that it does multiply by, linear: none
+    cdef double below_alpha
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil
     cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil
@@ -169,24 +172,23 @@ cdef class DenseOp(Op):
     cdef int n_users
     cdef object user_storage
     cdef int saved                                  # buffer that the activation's derivative is taken from
-    cdef int below_activation, below_saved          # the derivative that this op multiplies its own dx by
-    cdef double below_alpha
+    cdef Py_ssize_t kernel_rows, kernel_cols
+    cdef Py_ssize_t uses                            # of an element of the kernel, by each row of a batch
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
     cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
     cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
-                          char* grad, Py_ssize_t ldgrad) noexcept nogil
+                          char* grad, Py_ssize_t ldgrad, char* sums, char* scratch) noexcept nogil
 
 
 cdef class ActivationOp(Op):
     cdef int activation
     cdef double alpha
+    cdef Py_ssize_t last                            # columns that softmax runs over
 
 
 cdef class DropoutOp(Op):
     cdef double rate, scale, offset, other
-    cdef int below_activation, below_saved          # as of DenseOp
-    cdef double below_alpha
     cdef uint32_t stream                            # tells the random ops of one model apart
     cdef bint own_seed
     cdef uint64_t seed

@@ -20,6 +20,7 @@ class Op:
     n_out: int
     trainable: bool
     def __init__(self, source: int, target: int, n_in: int, n_out: int, trainable: bool = False) -> None: ...
+    def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base
 class DenseOp(Op):
@@ -41,11 +42,12 @@ class DenseOp(Op):
     owner: DenseOp | None
     users: list[DenseOp]
     def tie(self, owner: DenseOp, flip: bool) -> None: ...
-    def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base
 class ActivationOp(Op):
-    def __init__(self, source: int, target: int, n: int, activation: int, alpha: float) -> None: ...
+    def __init__(
+        self, source: int, target: int, n: int, activation: int, alpha: float, last: int = 0
+    ) -> None: ...
 
 @disjoint_base
 class DropoutOp(Op):
@@ -61,7 +63,6 @@ class DropoutOp(Op):
         stream: int,
         seed: int | None = None,
     ) -> None: ...
-    def join_below(self, below: DenseOp) -> None: ...
 
 @disjoint_base
 class GaussianOp(Op):

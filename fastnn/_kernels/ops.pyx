@@ -20,6 +20,13 @@ cdef class Op:
         self.source, self.target, self.n_in, self.n_out = source, target, n_in, n_out
         self.sources = (source,)
         self.trainable = trainable
+        self.below_activation = FNN_LINEAR
+
+    def join_below(self, DenseOp below):
+        """Take over the multiplication by the derivative of `below`'s activation; dx is still in a register
+        or a cache here."""
+        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
+        below.has_local_gradient = False
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
         """Bytes that the op keeps, for batches of at most max_rows, at ``run.state[self.place]``; zeros at first."""
@@ -66,7 +73,8 @@ cdef class DenseOp(Op):
         self.kernel_offset, self.bias_offset = kernel_offset, bias_offset
         self.saved = target
         self.users = []
-        self.below_activation = FNN_LINEAR
+        self.kernel_rows, self.kernel_cols, self.uses = n_in, n_out, 1
+        self.joins = True
         self.has_local_gradient = activation != FNN_LINEAR
 
     def tie(self, DenseOp owner, bint flip):
@@ -81,12 +89,6 @@ cdef class DenseOp(Op):
 
     cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
         return 2 * UNIT_SIZE * itemsize if self.n_users else 0
-
-    def join_below(self, DenseOp below):
-        """Take over the multiplication by the derivative of `below`'s activation; dx is still in a register
-        or the L1 cache here."""
-        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
-        below.has_local_gradient = False
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
         cdef const fnn_kernels* k = run.k
@@ -152,19 +154,19 @@ cdef class DenseOp(Op):
             at(run.dy[self.source], row, run.ld[self.source], 0, size), run.ld[self.source])
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
-        cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
+        cdef Py_ssize_t col_blocks = (self.kernel_cols + unit_cols - 1) // unit_cols
         if self.owner is not None:
             return col_blocks if self.bias_trains else 0
-        return (self.n_in + UNIT_ROWS - 1) // UNIT_ROWS * col_blocks
+        return (self.kernel_rows + UNIT_ROWS - 1) // UNIT_ROWS * col_blocks
 
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil:
         """Rows [i0, i1) and columns [j0, j1) of the kernel that the unit covers; no rows of another op's kernel."""
-        cdef Py_ssize_t col_blocks = (self.n_out + unit_cols - 1) // unit_cols
+        cdef Py_ssize_t col_blocks = (self.kernel_cols + unit_cols - 1) // unit_cols
         i0[0] = unit // col_blocks * UNIT_ROWS
         j0[0] = unit % col_blocks * unit_cols
-        i1[0] = min(self.n_in, i0[0] + UNIT_ROWS) if self.owner is None else 0
-        j1[0] = min(self.n_out, j0[0] + unit_cols)
+        i1[0] = min(self.kernel_rows, i0[0] + UNIT_ROWS) if self.owner is None else 0
+        j1[0] = min(self.kernel_cols, j0[0] + unit_cols)
 
     cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
         cdef Py_ssize_t i0, i1, j0, j1
@@ -180,12 +182,11 @@ cdef class DenseOp(Op):
         cdef Py_ssize_t i0, i1, j0, j1
         cdef int size = run.k.itemsize
         self.block(run.unit_cols, unit, &i0, &i1, &j0, &j1)
-        run.k.transpose(self.n_out, i0, i1, j0, j1, run.param + self.kernel_offset * size,
+        run.k.transpose(self.kernel_cols, i0, i1, j0, j1, run.param + self.kernel_offset * size,
                         run.transposed + self.wt_offset * size)
 
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
-        cdef const fnn_kernels* k = run.k
-        cdef int size = k.itemsize
+        cdef int size = run.k.itemsize
         cdef Py_ssize_t i0, i1, j0, j1, ldgrad
         cdef char* grad
         cdef char* bias_grad
@@ -194,22 +195,19 @@ cdef class DenseOp(Op):
             grad, ldgrad = scratch, j1 - j0
             bias_grad = scratch + UNIT_ROWS * UNIT_COLS * size
         else:
-            grad, ldgrad = run.grad + (self.kernel_offset + i0 * self.n_out + j0) * size, self.n_out
+            grad, ldgrad = run.grad + (self.kernel_offset + i0 * self.kernel_cols + j0) * size, self.kernel_cols
             bias_grad = run.grad + (self.bias_offset + j0) * size
         cdef bint with_bias = self.bias >= 0 and i0 == 0
-        cdef char* dz = at(run.dy[self.target], 0, 0, j0, size)
         cdef char* other = scratch + UNIT_SIZE * size
         cdef int u
         if mode != UPDATE:
-            if i1 > i0:
-                self.kernel_grad(run, rows, i0, i1, j0, j1, grad, ldgrad)
+            self.kernel_grad(run, rows, i0, i1, j0, j1, grad, ldgrad, bias_grad if with_bias else NULL, other)
             for u in range(self.n_users):
-                (<DenseOp>self.user_array[u]).kernel_grad(run, rows, i0, i1, j0, j1, other, j1 - j0)
-                k.add(i1 - i0, j1 - j0, grad, ldgrad, other, j1 - j0, grad, ldgrad)
+                (<DenseOp>self.user_array[u]).kernel_grad(run, rows, i0, i1, j0, j1, other, j1 - j0, NULL, NULL)
+                run.k.add(i1 - i0, j1 - j0, grad, ldgrad, other, j1 - j0, grad, ldgrad)
             if i1 > i0:
                 finish_gradient(run, self.kernel, i0, i1 - i0, j0, j1 - j0, grad, ldgrad)
             if with_bias:
-                k.column_sum(rows, j1 - j0, dz, run.ld[self.target], bias_grad)
                 finish_gradient(run, self.bias, 0, 1, j0, j1 - j0, bias_grad, j1 - j0)
         if mode != GRADIENT:
             if i1 > i0:
@@ -220,41 +218,56 @@ cdef class DenseOp(Op):
                 self.transpose_unit(run, unit)
 
     cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
-                          char* grad, Py_ssize_t ldgrad) noexcept nogil:
-        """What this op adds to a block of the gradient of W: x.T @ dz or, flipped, its transpose dz.T @ x."""
+                          char* grad, Py_ssize_t ldgrad, char* sums, char* scratch) noexcept nogil:
+        """What this op adds to a block of the gradient of W: x.T @ dz or, flipped, its transpose dz.T @ x; and columns
+        [j0, j1) of its bias's, unless sums is NULL."""
         cdef char* x = run.y[self.source]
         cdef char* dz = run.dy[self.target]
-        if self.flip:
-            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, dz, run.ld[self.target], x, run.ld[self.source], grad, ldgrad)
-        else:
-            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, x, run.ld[self.source], dz, run.ld[self.target], grad, ldgrad)
+        cdef Py_ssize_t ldx = run.ld[self.source], lddz = run.ld[self.target]
+        if i1 > i0 and self.flip:
+            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, dz, lddz, x, ldx, grad, ldgrad)
+        elif i1 > i0:
+            run.k.dense_kernel_grad(rows, i0, i1, j0, j1, x, ldx, dz, lddz, grad, ldgrad)
+        if sums != NULL:
+            run.k.column_sum(rows, j1 - j0, at(dz, 0, 0, j0, run.k.itemsize), lddz, sums)
 
 
 cdef class ActivationOp(Op):
-    """y = activation(x), elementwise or along rows (softmax, log_softmax)."""
+    """y = activation(x), elementwise or along the last dimension of samples, `last` columns (softmax, log_softmax)."""
 
-    def __init__(self, int source, int target, Py_ssize_t n, int activation, double alpha):
+    def __init__(self, int source, int target, Py_ssize_t n, int activation, double alpha, Py_ssize_t last=0):
         super().__init__(source, target, n, n)
-        self.activation, self.alpha = activation, alpha
+        self.activation, self.alpha, self.last = activation, alpha, last or n
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
-        cdef Py_ssize_t r0, r1
+        cdef Py_ssize_t r0, r1, r, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
         lane_rows(share, &r0, &r1)
-        run.k.activation_forward(
-            self.activation, self.alpha, r1 - r0, self.n_in,
-            at(run.y[self.source], r0, run.ld[self.source], 0, run.k.itemsize), run.ld[self.source],
-            at(run.y[self.target], r0, run.ld[self.target], 0, run.k.itemsize), run.ld[self.target])
+        cdef char* x = at(run.y[self.source], r0, ldx, 0, size)
+        cdef char* y = at(run.y[self.target], r0, ldy, 0, size)
+        if self.last == self.n_in or self.activation <= FNN_LAST_ELEMENTWISE:
+            run.k.activation_forward(self.activation, self.alpha, r1 - r0, self.n_in, x, ldx, y, ldy)
+            return
+        for r in range(r1 - r0):
+            run.k.activation_forward(self.activation, self.alpha, self.n_in // self.last, self.last,
+                                     at(x, r, ldx, 0, size), self.last, at(y, r, ldy, 0, size), self.last)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
         cdef bint from_input = FNN_LAST_FROM_OUTPUT < self.activation <= FNN_LAST_ELEMENTWISE
-        cdef int saved = self.source if from_input else self.target
-        cdef Py_ssize_t r0, r1
+        cdef int saved = self.source if from_input else self.target, size = run.k.itemsize
+        cdef Py_ssize_t r0, r1, r, ldx = run.ld[self.source], ldy = run.ld[self.target]
         lane_rows(share, &r0, &r1)
-        run.k.activation_backward(
-            self.activation, self.alpha, r1 - r0, self.n_in,
-            at(run.dy[self.target], r0, run.ld[self.target], 0, run.k.itemsize), run.ld[self.target],
-            at(run.y[saved], r0, run.ld[saved], 0, run.k.itemsize), run.ld[saved],
-            at(run.dy[self.source], r0, run.ld[self.source], 0, run.k.itemsize), run.ld[self.source])
+        cdef char* dx = at(run.dy[self.source], r0, ldx, 0, size)
+        cdef char* dy = at(run.dy[self.target], r0, ldy, 0, size)
+        cdef char* y = at(run.y[saved], r0, run.ld[saved], 0, size)
+        if self.last == self.n_in or self.activation <= FNN_LAST_ELEMENTWISE:
+            run.k.activation_backward(self.activation, self.alpha, r1 - r0, self.n_in, dy, ldy, y, run.ld[saved], dx,
+                                      ldx)
+            return
+        for r in range(r1 - r0):
+            run.k.activation_backward(self.activation, self.alpha, self.n_in // self.last, self.last,
+                                      at(dy, r, ldy, 0, size), self.last, at(y, r, ldy, 0, size), self.last,
+                                      at(dx, r, ldx, 0, size), self.last)
 
 
 cdef class DropoutOp(Op):
@@ -267,12 +280,7 @@ cdef class DropoutOp(Op):
         self.rate, self.scale, self.offset, self.other, self.stream = rate, scale, offset, other, stream
         self.own_seed = seed is not None
         self.seed = seed or 0
-        self.below_activation = FNN_LINEAR
-
-    def join_below(self, DenseOp below):
-        """Take over the multiplication by the derivative of `below`'s activation, row by row."""
-        self.below_activation, self.below_alpha, self.below_saved = below.activation, below.alpha, below.saved
-        below.has_local_gradient = False
+        self.joins = True
 
     cdef Py_ssize_t kept_ld(self) noexcept nogil:
         return (self.n_in + 63) // 64

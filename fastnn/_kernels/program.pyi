@@ -52,7 +52,19 @@ class Program:
         trainable: bool,
         flip: bool = False,
     ) -> int: ...
-    def activation(self, source: int, activation: int, alpha: float) -> int: ...
+    def conv(
+        self,
+        source: int,
+        window: tuple[int, ...],
+        filters: int,
+        activation: int,
+        alpha: float,
+        kernel: int,
+        bias: int,
+        trainable: bool,
+    ) -> int: ...
+    def pool(self, source: int, kind: int, window: tuple[int, ...]) -> int: ...
+    def activation(self, source: int, activation: int, alpha: float, last: int = 0) -> int: ...
     def dropout(
         self,
         source: int,

@@ -8,6 +8,7 @@ from fastnn.layers.batch_normalization import BatchNormalization
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
 from fastnn.layers.container import Container
+from fastnn.layers.convolution import Conv1D, Conv2D
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
@@ -17,14 +18,27 @@ from fastnn.layers.gaussian_dropout import GaussianDropout
 from fastnn.layers.gaussian_noise import GaussianNoise
 from fastnn.layers.input import Input
 from fastnn.layers.layer_normalization import LayerNormalization
+from fastnn.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.registry import get
 from fastnn.layers.rescaling import Rescaling
+from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 
 __all__ = [
-    "Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Columns", "Concatenate", "Container",
-    "Dense", "Dropout", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "Input", "Layer",
-    "LayerNormalization", "PReLU", "PythonLayer", "RMSNormalization", "Rescaling", "Residual", "get",
+    "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
+    "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten",
+    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "PReLU",
+    "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "get",
 ]

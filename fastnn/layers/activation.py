@@ -12,7 +12,7 @@ __all__ = ["Activation"]
 
 
 class Activation(Layer):
-    """Applies an activation: ``y = activation(x)``.
+    """Applies an activation: ``y = activation(x)``; softmax and its logarithm run over the last dimension.
 
     Parameters
     ----------
@@ -39,9 +39,11 @@ class Activation(Layer):
 
     @property
     def output_activation(self) -> str:
-        return self.activation.name
+        # A loss takes a whole sample for a row, softmax its last dimension.
+        own = self.activation.rowwise and len(self.input_shape) > 1
+        return f"own {self.activation.name}" if own else self.activation.name
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         if absorbed:
             return source
-        return program.activation(source, self.activation.kind, self.activation.alpha)
+        return program.activation(source, self.activation.kind, self.activation.alpha, self.input_shape[-1])

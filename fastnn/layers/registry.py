@@ -12,6 +12,7 @@ from fastnn.layers.base import Layer
 from fastnn.layers.batch_normalization import BatchNormalization
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
+from fastnn.layers.convolution import Conv1D, Conv2D
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
 from fastnn.layers.embedding import Embedding
@@ -19,16 +20,29 @@ from fastnn.layers.flatten import Flatten
 from fastnn.layers.gaussian_dropout import GaussianDropout
 from fastnn.layers.gaussian_noise import GaussianNoise
 from fastnn.layers.layer_normalization import LayerNormalization
+from fastnn.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from fastnn.layers.prelu import PReLU
 from fastnn.layers.rescaling import Rescaling
+from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 
 __all__ = ["get"]
 
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
-    Activation, ActivityRegularization, AlphaDropout, BatchNormalization, Columns, Concatenate, Dense, Dropout,
-    Embedding, Flatten, GaussianDropout, GaussianNoise, LayerNormalization, PReLU, RMSNormalization, Rescaling, Residual,
+    Activation, ActivityRegularization, AlphaDropout, AveragePooling1D, AveragePooling2D, BatchNormalization, Columns,
+    Concatenate, Conv1D, Conv2D, Dense, Dropout, Embedding, Flatten, GaussianDropout, GaussianNoise,
+    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D, LayerNormalization,
+    MaxPooling1D, MaxPooling2D, PReLU, RMSNormalization, Rescaling, Reshape, Residual,
 )}
 
 

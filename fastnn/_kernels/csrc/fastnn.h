@@ -272,7 +272,7 @@ typedef struct {
     void (*conv_input_grad)(fnn_size rows, const fnn_window *window, fnn_size filters, const void *dz, fnn_size lddz,
                             const void *wt, int activation, double alpha, const void *saved, fnn_size ldsaved,
                             void *dx, fnn_size lddx, void *scratch);
-    /* Block [i0, i1) x [j0, j1) of the kernel's gradient, at most 32 rows, at g; sums, where not NULL, gets columns
+    /* Block [i0, i1) x [j0, j1) of the kernel's gradient, at most 256 rows, at g; sums, where not NULL, gets columns
      * [j0, j1) of the bias's. */
     void (*conv_kernel_grad)(fnn_size rows, const fnn_window *window, fnn_size filters, fnn_size i0, fnn_size i1,
                              fnn_size j0, fnn_size j1, const void *x, fnn_size ldx, const void *dz, fnn_size lddz,
