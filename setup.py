@@ -128,7 +128,7 @@ extensions = [
     extension("calls", ["optimizer_scalars.c"]),
     extension("teams"),
     extension("ops"),
-    extension("updates"),
+    extension("updates", ["optimizer_scalars.c"]),
     extension("restraints"),
     extension("norm_ops"),
     extension("conv_ops"),

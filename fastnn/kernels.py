@@ -41,6 +41,7 @@ from fastnn._kernels.dispatch import (
     panel_width,
 )
 from fastnn._kernels.threads import effective_n_threads
+from fastnn._kernels.updates import step_tensor
 from fastnn.windows import Window, check_padding, check_sizes, window
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -49,6 +50,7 @@ __all__ = [
     "activation_backward",
     "activation_forward",
     "adadelta_step",
+    "adafactor_step",
     "adagrad_step",
     "adam_step",
     "adamax_step",
@@ -78,6 +80,7 @@ __all__ = [
     "l1_l2_penalty",
     "layer_normalization_backward",
     "layer_normalization_forward",
+    "lamb_step",
     "lion_step",
     "log",
     "log1p",
@@ -87,6 +90,7 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "momentum_step",
+    "muon_step",
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
@@ -1511,6 +1515,34 @@ def _step(kind: str, param: Any, grad: Any, slots: dict[str, Any], hyper: tuple[
                         step, memory, threads)  # fmt: skip
 
 
+def _tensor_step(kind: str, param: Any, grad: Any, slots: dict[str, tuple[Any, tuple[int, ...]]],
+                 hyper: tuple[float, ...], learning_rate: float, weight_decay: float | None, n_threads: int | None,
+                 step: Any, work: int) -> None:  # fmt: skip
+    """One step of an optimizer that is not elementwise, in place; `slots` with the shapes they must have."""
+    learning_rate = _number("learning_rate", learning_rate, 0)
+    decay = 0.0 if weight_decay is None else _number("weight_decay", weight_decay, 0)
+    step = _integer("step", step, 1, 2**63)
+    like = _floats("param", param)
+    param = _writable("param", param, like, like.shape, whole=True)
+    grad = _floats("grad", grad, param)
+    _check_shape("grad", grad, param.shape)
+    taken = [param, grad]
+    _writable("param", param, param, param.shape, (grad,), whole=True)
+    for name, (slot, shape) in slots.items():
+        taken.append(_writable(name, slot, param, shape, taken, whole=True))
+    if not param.size:
+        return
+    direction = _padded_zeros(param.size, param.dtype)
+    direction[...] = grad.reshape(-1)
+    step_tensor(kind, OPTIMIZERS[kind], param, direction, taken[2:], hyper, learning_rate, decay, step,
+                _threads(n_threads, work), _padded_zeros)
+
+
+def _padded_zeros(n: int, dtype: Any) -> Array:
+    """(n,) zeros with room behind them: products read panels whole."""
+    return np.zeros(n + 64, dtype)[:n]
+
+
 def sgd_step(param: Any, grad: Any, *, learning_rate: float = 0.01, weight_decay: float | None = None,
              n_threads: int | None = None) -> None:  # fmt: skip
     """Gradient descent: ``param -= learning_rate * grad``, in place.
@@ -1991,6 +2023,177 @@ def _row_index(name: str, index: Any, n: int) -> Array:
     if index.size and not (index.min() >= 0 and index.max() < n):
         raise ValueError(f"{name} must be in [0, {n}); received [{index.min()}, {index.max()}]")
     return np.ascontiguousarray(index, dtype=np.int64)
+
+
+def lamb_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,
+              beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
+              weight_decay: float | None = None, n_threads: int | None = None) -> None:  # fmt: skip
+    """LAMB (You et al., 2020), in place: Adam's direction, a step in proportion to the norm of the parameter.
+
+    `m` and `v` as Adam's; ``u = m / (1 - beta_1 ** step) / (sqrt(v / (1 - beta_2 ** step)) + epsilon)``;
+    ``param -= learning_rate * norm(param) / norm(u) * u``, the ratio 1 where a norm is 0.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Average of the gradient, zeros before the first step. Updated in place; C-contiguous.
+    v : ndarray, shape and dtype of `param`
+        Average of the squared gradient, zeros before the first step. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9 and 0.999
+        Decay of the first and of the second average, in [0, 1).
+    epsilon : float, default 1e-7
+        Keeps the division finite; at least 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import lamb_step
+    >>> param, m, v = np.full(4, 2.0), np.zeros(4), np.zeros(4)
+    >>> lamb_step(param, np.ones(4), m, v, 1, learning_rate=0.5)
+    >>> param.round(6)
+    array([1., 1., 1., 1.])
+    """
+    shape = np.shape(param)
+    _tensor_step("lamb", param, grad, {"m": (m, shape), "v": (v, shape)}, (*_betas(beta_1, beta_2), _epsilon(epsilon)),
+                 learning_rate, weight_decay, n_threads, step, ELEMENT_WORK * math.prod(shape))
+
+
+def adafactor_step(param: Any, grad: Any, r: Any, c: Any, step: int, *, learning_rate: float = 0.001,
+                   beta_2_decay: float = -0.8, epsilon_1: float = 1e-30, epsilon_2: float = 1e-3,
+                   clip_threshold: float = 1.0, weight_decay: float | None = None,
+                   n_threads: int | None = None) -> None:  # fmt: skip
+    """Adafactor (Shazeer and Stern, 2018), in place: mean squares of rows and of columns in place of elements.
+
+    With ``b = 1 - step ** beta_2_decay`` and ``s = grad**2 + epsilon_1``::
+
+        r = b * r + (1 - b) * mean(s, axis=-1)
+        c = b * c + (1 - b) * mean(s, axis=-2)
+        u = grad / sqrt(r / mean(r, axis=-1) * c)
+        rate = max(epsilon_2, rms(param)) * min(learning_rate, 1 / sqrt(step))
+        param -= rate / max(1, rms(u) / clip_threshold) * u
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, any shape
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    r : ndarray of shape ``param.shape[:-1]``, dtype of `param`
+        Zeros before the first step; of the shape of `param`, and averages of ``s``, where that has fewer than two
+        dimensions. Updated in place; C-contiguous.
+    c : ndarray of shape ``param.shape[:-2] + param.shape[-1:]``, or None
+        Zeros before the first step; None where `param` has fewer than two dimensions. Updated in place; C-contiguous.
+    step : int
+        Number of this step, from 1.
+    learning_rate : float, default 0.001
+    beta_2_decay : float, default -0.8
+        At most 0.
+    epsilon_1, epsilon_2 : float, default 1e-30 and 1e-3
+        At least 0.
+    clip_threshold : float, default 1.0
+        Above 0.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import adafactor_step
+    >>> param, r, c = np.ones((2, 2)), np.zeros(2), np.zeros(2)
+    >>> adafactor_step(param, np.array([[1.0, 1.0], [2.0, 2.0]]), r, c, 1, learning_rate=0.5)
+    >>> param.round(6), r, c
+    (array([[0.5, 0.5],
+           [0.5, 0.5]]), array([1., 4.]), array([2.5, 2.5]))
+    """
+    hyper = (_number("beta_2_decay", beta_2_decay, -math.inf, 0, open_low=True), _number("epsilon_1", epsilon_1, 0),
+             _number("epsilon_2", epsilon_2, 0), _number("clip_threshold", clip_threshold, 0, open_low=True))
+    shape = np.shape(param)
+    if (c is None) != (len(shape) < 2):
+        raise ValueError(f"c must be {'None' if c is not None else 'an array'} for the shape {_shape_text(shape)}; "
+                         f"received {'None' if c is None else 'an array'}")
+    slots = {"r": (r, shape)} if c is None else {"r": (r, shape[:-1]), "c": (c, shape[:-2] + shape[-1:])}
+    _tensor_step("adafactor", param, grad, slots, hyper, learning_rate, weight_decay, n_threads, step,
+                 ELEMENT_WORK * math.prod(shape))
+
+
+def muon_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, momentum: float = 0.95,
+              nesterov: bool = True, ns_steps: int = 5, muon_a: float = 3.4445, muon_b: float = -4.7750,
+              muon_c: float = 2.0315, rms_rate: float | None = 0.2, weight_decay: float | None = None,
+              n_threads: int | None = None) -> None:  # fmt: skip
+    """Muon (Jordan et al., 2024; Liu et al., 2025), in place: a step along the orthogonal matrix nearest to the
+    averaged gradient, by Newton-Schulz iterations.
+
+    ``m = momentum * m + grad``; ``u = grad + momentum * m`` (``m`` without Nesterov) over its norm; then `ns_steps` times
+    ``u = a * u + (b * A + c * A @ A) @ u`` with ``A = u @ u.T``;
+    ``param -= learning_rate * rms_rate * sqrt(max(rows, columns)) * u``.
+
+    Parameters
+    ----------
+    param : ndarray of float32 or float64, (rows, columns)
+        Updated in place; C-contiguous.
+    grad : array_like, shape and dtype of `param`
+    m : ndarray, shape and dtype of `param`
+        Zeros before the first step. Updated in place; C-contiguous.
+    learning_rate : float, default 0.001
+    momentum : float, default 0.95
+        In [0, 1].
+    nesterov : bool, default True
+    ns_steps : int, default 5
+    muon_a, muon_b, muon_c : float, default 3.4445, -4.7750, 2.0315
+    rms_rate : float, optional, default 0.2
+        Above 0; None: the step is ``learning_rate * u``.
+    weight_decay : float, optional
+        ``param -= learning_rate * weight_decay * param`` comes before the step. Default: none.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the module's documentation lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import muon_step
+    >>> param, m = np.zeros((2, 2)), np.zeros((2, 2))
+    >>> muon_step(param, np.array([[3.0, 0.0], [0.0, -0.5]]), m, learning_rate=1.0, muon_a=1.5, muon_b=-0.5,
+    ...           muon_c=0.0, ns_steps=20, rms_rate=None)
+    >>> param.round(6)
+    array([[-1.,  0.],
+           [ 0.,  1.]])
+    """
+    shape = np.shape(param)
+    if len(shape) != 2:
+        raise ValueError(f"param must have two dimensions; received the shape {_shape_text(shape)}")
+    given = {"muon_a": muon_a, "muon_b": muon_b, "muon_c": muon_c}
+    steps = _integer("ns_steps", ns_steps, 0, 2**31)
+    hyper = (_number("momentum", momentum, 0, 1), float(bool(nesterov)), float(steps),
+             *(_number(name, value, -math.inf, open_low=True) for name, value in given.items()),
+             0.0 if rms_rate is None else _number("rms_rate", rms_rate, 0, open_low=True))
+    _tensor_step("muon", param, grad, {"m": (m, shape)}, hyper, learning_rate, weight_decay, n_threads, 1,
+                 (6 * steps * min(shape) + ELEMENT_WORK) * math.prod(shape))
 
 
 def radam_step(param: Any, grad: Any, m: Any, v: Any, step: int, *, learning_rate: float = 0.001,

@@ -646,7 +646,7 @@ class Sequential(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
         left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
-                    "_grad", "_state", "_run")
+                    "_grad", "_state", "_run", "_search")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks
@@ -660,7 +660,7 @@ class Sequential(Trainer):
         self._new_locks()
         self._mask = None
         self._reset_engine()
-        self._state = self._run = None
+        self._state = self._run = self._search = None
         if self.built:
             self._allocate()
         if optimizer is not None:

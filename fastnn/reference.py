@@ -23,6 +23,7 @@ __all__ = [
     "activation_backward",
     "activation_forward",
     "adadelta_step",
+    "adafactor_step",
     "adagrad_step",
     "adam_step",
     "adamax_step",
@@ -52,6 +53,7 @@ __all__ = [
     "l1_l2_penalty",
     "layer_normalization_backward",
     "layer_normalization_forward",
+    "lamb_step",
     "lion_step",
     "log",
     "log1p",
@@ -61,6 +63,7 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "momentum_step",
+    "muon_step",
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
@@ -961,6 +964,8 @@ def adafactor_step(param: Array, grad: Array, r: Array, c: Array | None, step: i
     (array([[0.5, 0.5],
            [0.5, 0.5]]), array([1., 4.]), array([2.5, 2.5]))
     """
+    if not param.size:
+        return
     _decay(param, learning_rate, weight_decay)
     new, squares = float(step) ** beta_2_decay, grad * grad + epsilon_1
     if c is None:

@@ -26,6 +26,7 @@ from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
 from fastnn.named import number
 from fastnn.run import Run, Spec
+from fastnn.search import Search
 from fastnn.streams import Reader, Readers, Stream, as_stream
 
 __all__ = ["Trainer"]
@@ -67,6 +68,7 @@ class Trainer:
         self._swapped: list[slice] = []     # parts of the parameters that are where their averages were
         self._state_decay: float | None = None        # that the state's rules have
         self._shuffles = 0
+        self._search: Search | None = None
         self._run: Run | None = None  # the call of fit that is under way
 
     # ---- compile --------------------------------------------------------------------------------------------
@@ -144,6 +146,8 @@ class Trainer:
         """What the compiled optimizer remembers, made on first use, with its numbers of now."""
         optimizer = self.optimizer
         assert optimizer is not None
+        if isinstance(optimizer, optimizers.LBFGS):
+            raise ValueError("LBFGS takes many steps with all samples: call fit")
         if self._state_of is not optimizer:
             self._reset_optimizer()
         if self._state is None:
@@ -290,10 +294,13 @@ class Trainer:
             try:
                 if resume is not None:
                     self._resume_from(resume)
+                if isinstance(self.optimizer, optimizers.LBFGS):
+                    self._search = Search(self, self.optimizer, data, threads)  # type: ignore[arg-type]
                 with calls:
                     self._fit(run, data, validation, range(initial_epoch, epochs), threads)
             finally:
                 self._run = None
+                self._end_search()
         return history
 
     def _fit(self, run: Run, data: Feed, validation: Feed | None, epochs: range, threads: int) -> None:
@@ -314,6 +321,7 @@ class Trainer:
             if self.stop_training:
                 break
         self._take_average()
+        self._end_search()
         self._call(run.calls, "on_train_end", run.logs or {})
 
     def _resume_from(self, path: StrPath) -> None:
@@ -321,6 +329,8 @@ class Trainer:
         from fastnn.saving import read_run
 
         assert self._run is not None
+        if isinstance(self.optimizer, optimizers.LBFGS):
+            raise ValueError("a run with LBFGS cannot go on from a file: what it remembers ends with the call of fit")
         self._run.saved = read_run(self, self._run, path)  # type: ignore[arg-type]
 
     def _take_up(self, run: Run) -> None:
@@ -400,6 +410,8 @@ class Trainer:
     def _epoch(self, data: Feed, batch_size: int, shuffle: bool, threads: int, watched: Sequence[Metric],
                run: Run) -> dict[str, float]:
         """An epoch, or what is left of it in a run that goes on."""
+        if self._search is not None:
+            return self._iterations(self._search, threads, watched, run)
         batches = rows = 0  # before the part
         for i, part in enumerate(parts(data)):
             batch = min(batch_size, part.n)
@@ -413,6 +425,27 @@ class Trainer:
             if not goes_on:
                 break
         return _logs(run.loss_sum / rows, watched, run.specs)
+
+    def _iterations(self, search: Search, threads: int, watched: Sequence[Metric], run: Run) -> dict[str, float]:
+        """An epoch of L-BFGS."""
+        assert isinstance(self.optimizer, optimizers.LBFGS)
+        loss = search.best_loss
+        for i in range(self.optimizer.max_iter):
+            if search.over or self.stop_training:
+                break
+            self._call(run.calls, "on_train_batch_begin", i, {})
+            loss = search.iterate()
+            self._call(run.calls, "on_train_batch_end", i, {"loss": loss})
+            run.calls.call("on_progress", search.data.n, loss)
+        self.stop_training = self.stop_training or search.over
+        if watched or not np.isfinite(loss):
+            loss = self._evaluating().evaluate(search.data, threads, run.specs) / search.data.n
+        return _logs(loss, watched, run.specs)
+
+    def _end_search(self) -> None:
+        if self._search is not None:
+            search, self._search = self._search, None
+            search.close()
 
     def _part(self, place: Place, index: NDArray[np.int64] | None, threads: int, watched: Sequence[Metric],
               run: Run) -> tuple[int, bool]:

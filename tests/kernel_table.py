@@ -19,8 +19,9 @@ from fastnn import kernels, reference
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 # Allowed distance from the NumPy twin, in units of the dtype's eps: absolute, and relative to the twin's
-# value. "sum" is for results of a reduction, whose order differs, and for what cancels after rounding.
-EPS = {"exact": 0, "element": 8, "sum": 64}
+# value. "sum" is for results of a reduction, whose order differs, and for what cancels after rounding, "products" for
+# many of them in a row.
+EPS = {"exact": 0, "element": 8, "sum": 64, "products": 1024}
 
 
 def tolerance(kind: str, dtype: Any) -> float:
@@ -192,6 +193,15 @@ def normalization_backward(shape, dtype, rng):
     return (normal(rng, x.shape, dtype), x, gamma), {}
 
 
+def factored(shape, dtype, rng, vector=False):
+    """Adafactor's: averages of rows and of columns, or of the elements of a vector; the number of the step."""
+    size = shape[1:] if not vector else (shape[1] * shape[2],)
+    average = np.square(normal(rng, size, dtype)) + dtype.type(0.1)
+    slots = (average, None) if vector else (average[:, 0].copy() if shape[2] else np.ones(shape[1], dtype),
+                                            average[0].copy() if shape[1] else np.ones(shape[2], dtype))
+    return (normal(rng, size, dtype), normal(rng, size, dtype), *slots, 3), {"learning_rate": 0.01}
+
+
 ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
                "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
@@ -273,6 +283,12 @@ KERNELS = [
            in_place=(0, 2, 3, "v_hat"), out=""),
     Kernel("nadam_step", "nadam_step", partial(optimizer, slots=2, steps=(3, 0.3)), in_place=(0, 2, 3),
            out=""),
+    Kernel("lamb_step", "lamb_step", partial(optimizer, slots=2, steps=(3,)), "sum", in_place=(0, 2, 3), out="",
+           arguments={"weight_decay": 0.1}),
+    Kernel("adafactor_step", "adafactor_step", factored, "sum", in_place=(0, 2, 3), out="",
+           arguments={"weight_decay": 0.1}),
+    Kernel("adafactor_step-vector", "adafactor_step", partial(factored, vector=True), "sum", in_place=(0, 2), out=""),
+    Kernel("muon_step", "muon_step", partial(optimizer, slots=1), "products", in_place=(0, 2), out=""),
     Kernel("lion_step", "lion_step", partial(optimizer, slots=1), in_place=(0, 2), out=""),
     *(Kernel(f"l1_l2_penalty-{l1}-{l2}", "l1_l2_penalty", partial(weights, with_grad=True), "sum", in_place=("grad",),
              out="", arguments={"l1": l1, "l2": l2}) for l1, l2 in ((0.3, 0.0), (0.0, 0.7), (0.3, 0.7))),

@@ -1291,6 +1291,8 @@ cdef class Runner:
             update.slot[0] = run.slot[0] + t.offset * run.k.itemsize
             update.slot[1] = run.slot[2] + t.offset * run.k.itemsize
             run.k.update(FNN_SCHEDULE_FREE_BEGIN, &update)
+            if run.mask != NULL:
+                run.k.mask(update.cols, run.mask + t.offset, <char*>update.param)
 
     cdef void to_average(self) noexcept nogil:
         cdef Run* run = &self.work.run

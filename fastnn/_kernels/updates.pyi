@@ -19,3 +19,17 @@ class Whole:
         nr: int,
         zeros: Callable[[int, Any], _Array],
     ) -> None: ...
+
+def step_tensor(
+    direction: str,
+    kind: int,
+    param: _Array,
+    grad: _Array,
+    slots: Sequence[_Array],
+    hyper: Sequence[float],
+    learning_rate: float,
+    weight_decay: float,
+    step: int,
+    n_threads: int,
+    zeros: Callable[[int, Any], _Array],
+) -> None: ...

@@ -9,11 +9,15 @@ along its own (`Run.factor`). The units then take that step as they do that of p
 else they do to parameters.
 """
 
+from cython.parallel cimport parallel
 from libc.math cimport fabs, fmax, sqrt
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
 
 from fastnn._kernels.core cimport *
+from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.ops cimport Group, Run, Share, Tensor, UNIT_ROWS, at, meet
+from fastnn._kernels.threads cimport fnn_barrier, fnn_num_threads, fnn_thread_num, ready_team
 
 import numpy as np
 
@@ -335,3 +339,64 @@ cdef class Whole:
             chunk = &self.chunks[i]
             if run.groups[run.tensors[chunk.tensor].group].direction == FNN_MUON:
                 memcpy(run.slot[0] + chunk.begin * size, self.pending + chunk.begin * size, chunk.n * size)
+
+
+cdef void look_nowhere(void* looker, Share* share) noexcept nogil:
+    pass
+
+
+cdef void step_thread(Whole whole, Run* run, fnn_barrier* everyone) noexcept nogil:
+    """A thread's part of one step of one tensor."""
+    cdef Share share
+    cdef Py_ssize_t i
+    memset(&share, 0, sizeof(Share))
+    share.thread, share.n_threads, share.everyone = fnn_thread_num(), fnn_num_threads(), everyone
+    whole.directions(run, &share)
+    whole.commit(run, &share)
+    for i in range(cut(whole.n_chunks, &share, 0), cut(whole.n_chunks, &share, 1)):
+        step_chunk(run, &whole.chunks[i])
+
+
+cdef inline void step_chunk(Run* run, const Chunk* chunk) noexcept nogil:
+    cdef fnn_update update = run.groups[0].update
+    update.rows, update.cols, update.ldparam, update.ldgrad = 1, chunk.n, chunk.n, chunk.n
+    update.param = run.param + chunk.begin * run.k.itemsize
+    update.grad = run.grad + chunk.begin * run.k.itemsize
+    update.scalar[0] = run.factor[0]
+    run.k.update(FNN_SGD, &update)
+
+
+def step_tensor(str direction, int kind, param, grad, slots, hyper, double learning_rate, double weight_decay,
+                int64_t step, int n_threads, zeros):
+    """One step of an optimizer that is not elementwise, on one array, in place. grad is overwritten and readable past
+    its end, as the memory is that ``zeros(n, dtype)`` gives; all are contiguous."""
+    cdef Run run
+    cdef Tensor tensor
+    cdef Group group
+    cdef double numbers[8]
+    cdef double factor = 0.0
+    cdef Whole whole
+    cdef int i, parts = ready_team(n_threads)
+    memset(&run, 0, sizeof(Run))
+    memset(&tensor, 0, sizeof(Tensor))
+    memset(&group, 0, sizeof(Group))
+    for i in range(8):
+        numbers[i] = hyper[i] if i < len(hyper) else 0.0
+    tensor.cols = param.shape[param.ndim - 1] if param.ndim else 1
+    tensor.rows, tensor.trainable = param.size // tensor.cols, 1
+    tensor.height = param.shape[param.ndim - 2] if param.ndim > 1 else 0
+    group.hyper, group.direction = numbers, kind
+    fnn_optimizer_scalars(FNN_SGD, numbers, weight_decay, step, learning_rate, NULL, &group.update)
+    fnn_optimizer_scalars(kind, numbers, 0.0, step, learning_rate, NULL, &group.turn)
+    run.k = kernels(FNN_F32 if param.dtype == np.float32 else FNN_F64)
+    run.param, run.grad = <char*><size_t>param.ctypes.data, <char*><size_t>grad.ctypes.data
+    for i, slot in enumerate(slots):
+        run.slot[i] = <char*><size_t>slot.ctypes.data
+    run.tensors, run.groups, run.factor = &tensor, &group, &factor
+    whole = Whole([{"offset": 0, "rows": tensor.rows, "cols": tensor.cols, "height": tensor.height, "trainable": 1}],
+                  [direction], param.size, param.dtype, run.k.nr, zeros)
+    whole.look = look_nowhere
+    barrier = np.zeros(sizeof(fnn_barrier) + 64, np.uint8)
+    cdef fnn_barrier* everyone = <fnn_barrier*><size_t>(barrier.ctypes.data + -barrier.ctypes.data % 64)
+    with nogil, parallel(num_threads=parts):
+        step_thread(whole, &run, everyone)

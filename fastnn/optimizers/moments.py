@@ -1,0 +1,268 @@
+"""Adam and its family: a mean of the gradient over the root of a mean of its squares."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from fastnn.inputs import check_count
+from fastnn.named import number
+from fastnn.optimizers.base import NOT_NEGATIVE, RATE, Optimizer, Options, Rate, flag
+
+__all__ = ["Moments", "Adam", "AdamW", "Adamax", "Nadam", "RAdam", "ScheduleFreeAdamW"]
+
+
+class Moments(Optimizer):
+    """What Adam's family shares: two decay rates and an epsilon that keeps the divisor from 0."""
+
+    def __init__(self, learning_rate: Rate, beta_1: float, beta_2: float, epsilon: float,
+                 weight_decay: float | None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, weight_decay, **options)
+        self.beta_1 = number("beta_1", beta_1, RATE)
+        self.beta_2 = number("beta_2", beta_2, RATE)
+        self.epsilon = number("epsilon", epsilon, NOT_NEGATIVE)
+        self.hyper = (self.beta_1, self.beta_2, self.epsilon)
+
+
+class Adam(Moments):
+    """Mean gradient over the root of its mean square, both corrected for their start at 0 (Kingma and Ba,
+    2015; AMSGrad: Reddi, Kale and Kumar, 2018).
+
+    ``m += (g - m) * (1 - beta_1)``; ``v += (g**2 - v) * (1 - beta_2)``;
+    ``p -= alpha * m / (sqrt(v) + epsilon)``, ``alpha = lr * sqrt(1 - beta_2**t) / (1 - beta_1**t)``.
+    AMSGrad: the largest ``v`` so far under the root.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0; added to the root.
+    amsgrad : bool, default False
+    weight_decay : float, optional
+        At least 0.
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+
+    Examples
+    --------
+    >>> from fastnn.optimizers import Adam
+    >>> optimizer = Adam(beta_1=0.8)
+    >>> optimizer.learning_rate = 0.01
+    >>> optimizer.learning_rate, optimizer.slots, optimizer.hyper
+    (0.01, ('m', 'v'), (0.8, 0.999, 1e-07))
+    """
+
+    name = "adam"
+
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, amsgrad: bool = False, weight_decay: float | None = None,
+                 **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **options)
+        self.amsgrad = flag("amsgrad", amsgrad)
+        self.kind = "amsgrad" if self.amsgrad else "adam"
+        self.slots = ("m", "v", "v_hat") if self.amsgrad else ("m", "v")
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    ``p -= lr * weight_decay * p``, then Adam's step.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule, default 0.001
+        At least 0.
+    weight_decay : float, default 0.004
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0.
+    amsgrad : bool, default False
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = "adamw"
+
+    def __init__(self, learning_rate: Rate = 0.001, weight_decay: float = 0.004, beta_1: float = 0.9,
+                 beta_2: float = 0.999, epsilon: float = 1e-7, amsgrad: bool = False,
+                 **options: Unpack[Options]) -> None:
+        number("weight_decay", weight_decay, NOT_NEGATIVE)  # None, which other optimizers take, included
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, **options)
+
+
+class Adamax(Moments):
+    """Adam with the largest recent gradient in place of the root mean square (Kingma and Ba, 2015).
+
+    ``m += (g - m) * (1 - beta_1)``; ``u = max(beta_2 * u, |g|)``;
+    ``p -= lr / (1 - beta_1**t) * m / (u + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = kind = "adamax"
+    slots = ("m", "u")
+
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **options)
+
+
+class Nadam(Moments):
+    """Adam with Nesterov's look-ahead (Dozat, 2016).
+
+    With ``u_t = beta_1 * (1 - 0.96**t / 2)`` and ``U_t = u_1 * ... * u_t``, m and v as Adam's:
+    ``n = u_{t+1} * m / (1 - U_{t+1}) + (1 - u_t) * g / (1 - U_t)``;
+    ``p -= lr * n / (sqrt(v / (1 - beta_2**t)) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = kind = "nadam"
+    slots = ("m", "v")
+
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **options)
+
+
+class RAdam(Moments):
+    """Adam that trusts its mean square no earlier than it can (Liu et al., 2020; Keras has none).
+
+    With ``b = 1 - beta_2**t``, ``L = 2 / (1 - beta_2) - 1`` and ``l = L - 2 * t * beta_2**t / b``, m and v as Adam's:
+    ``p -= lr / (1 - beta_1**t) * m`` where ``l <= 5``; after that ``p -= lr / (1 - beta_1**t) * r * m / (sqrt(v) +
+    epsilon)`` with ``r = sqrt(b * (l - 4) * (l - 2) * L / ((L - 4) * (L - 2) * l))``.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = kind = "radam"
+    slots = ("m", "v")
+
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, weight_decay: float | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, **options)
+
+
+class ScheduleFreeAdamW(Optimizer):
+    """Adam's step without a schedule: what is predicted with is an average of all steps (Defazio et al., 2024).
+
+    Gradients are taken at ``y = (1 - beta_1) * z + beta_1 * x``. With v as Adam's:
+    ``z -= lr * min(1, t / warmup_steps) * g / (sqrt(v / (1 - beta_2**t)) + epsilon)``; ``x += (z - x) / t``.
+    `weight_decay` acts on ``y``, and ``1 / beta_1`` of it on ``x``, as in Keras.
+
+    The model's weights are ``x`` whenever Python sees them: after `fit`, in callbacks, in `predict` and in files.
+    (Keras 3.15 leaves ``y`` there, from which ``x`` would have to be computed.) During an epoch they are ``y``. Weights
+    that are set between two calls move ``x`` and leave ``z``: compile again to start afresh from them.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.0025
+        At least 0.
+    beta_1 : float, default 0.9
+        In (0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-8
+        At least 0.
+    warmup_steps : int, default 0
+        At least 0.
+    weight_decay : float, optional
+        At least 0.
+    **options
+        Of `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+    """
+
+    name = "schedule_free_adamw"
+    kind = "schedule_free"
+    slots = ("momentum", "velocity", "x")
+
+    def __init__(self, learning_rate: Rate = 0.0025, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-8, warmup_steps: int = 0, weight_decay: float | None = None,
+                 **options: Unpack[Options]) -> None:
+        super().__init__(learning_rate, weight_decay, **options)
+        self.beta_1 = number("beta_1", beta_1, "(0, 1)")
+        self.beta_2 = number("beta_2", beta_2, RATE)
+        self.epsilon = number("epsilon", epsilon, NOT_NEGATIVE)
+        self.warmup_steps = check_count("warmup_steps", warmup_steps, 0)
+        self.hyper = (self.beta_1, self.beta_2, self.epsilon, float(self.warmup_steps))
+
+    @property
+    def slot_init(self) -> tuple[float | None, ...]:
+        return (None, 0.0, None)
