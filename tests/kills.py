@@ -76,12 +76,20 @@ def start(folder, fork):
     return pid, poll
 
 
+def unfinished(folder):
+    """Whether a backup is being written, or was when its writer died."""
+    try:
+        return any(name.endswith("fastnn-tmp") for name in os.listdir(folder / "backup"))
+    except FileNotFoundError:  # not made yet, or removed at the end
+        return False
+
+
 def kill_after(folder, delay, in_backup, fork):
     """Train until `delay` seconds have passed, and then a backup has begun if `in_backup`. Whether it was killed."""
     pid, poll = start(folder, fork)
     deadline = time.perf_counter() + delay
     while poll() is None:
-        if time.perf_counter() > deadline and (not in_backup or any((folder / "backup").glob(".*fastnn-tmp"))):
+        if time.perf_counter() > deadline and (not in_backup or unfinished(folder)):
             os.kill(pid, signal.SIGKILL)
             while poll() is None:
                 time.sleep(0.001)
@@ -109,7 +117,7 @@ def compare(kills, seed=0, fork=False):
                 limit = chance.uniform(0, seconds) if made < kills else 1e9
                 if kill_after(folder, limit, chance.random() < 0.5, fork):
                     made += 1
-                    torn += any((folder / "backup").glob(".*fastnn-tmp"))
+                    torn += unfinished(folder)
             runs += 1
             same += (folder / "result").read_text() == expected
     return made, torn, runs, same
