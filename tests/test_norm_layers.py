@@ -163,19 +163,21 @@ def test_same_bits_for_any_number_of_threads(name, dtype):
         assert_same(model.gradients(x, y, training=True, n_threads=threads), gradients)
 
 
-@pytest.mark.parametrize("rows", [100, 17])
-def test_same_bits_in_every_team(rows):
-    """Groups and lanes cut rows and columns where blocks of statistics do not."""
+@pytest.mark.parametrize(("rows", "width"), [(96, 333), (100, 333), (17, 333), (310, 600)])
+def test_same_bits_in_every_team(rows, width):
+    """Groups and lanes cut rows and columns where blocks of statistics do, or do not; much is joined by columns."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(3 * rows, 50)).astype("f"), rng.integers(0, 3, 3 * rows)
     results = []
     for groups, lanes in ((1, 1), (2, 1), (1, 2), (3, 1), (1, 3), (2, 2), (3, 2), (1, 4)):
-        model = fnn.Sequential([Dense(333), bn(), Activation("relu"), Dropout(0.2), Dense(130, activation="relu"), bn(),
-                                Dropout(0.1), Dense(3, activation="softmax")], seed=3)
+        model = fnn.Sequential([Dense(width), bn(), Activation("relu"), Dropout(0.2), Dense(130, activation="relu"),
+                                bn(), Dropout(0.1), Dense(3, activation="softmax")], seed=3)
         model.compile("adam", "sparse_categorical_crossentropy")
         model.build((50,))
         model._workspace("train", rows).tuner(groups * lanes, rows).fixed = Team(groups, lanes)
         results.append(fit(model, x, y, threads=groups * lanes, batch_size=rows))
+        for training in (True, False):
+            results[-1] += model.gradients(x, y, training=training, n_threads=groups * lanes)
     for other in results[1:]:
         assert_same(other, results[0])
 

@@ -49,6 +49,10 @@ STACKS = {
     "prelu": [dense(12), layer("PReLU"), dense(9), layer("PReLU", "random_normal"), dense(3, "softmax")],
     "prelu, shared": [TABLE, layer("PReLU", "ones", shared_axes=[1]), layer("Flatten"), layer("PReLU"),
                       dense(3, "softmax")],
+    "penalties and constraints": [dense(12), layer(BN, gamma_regularizer="l2", beta_constraint="non_neg"),
+                                  layer("PReLU", "ones", alpha_regularizer="l2"), dense(5),
+                                  layer("LayerNormalization", beta_regularizer="l2", gamma_constraint="non_neg"),
+                                  dense(3, "softmax")],
 }  # fmt: skip
 
 
@@ -82,6 +86,22 @@ def test_momentum_of_the_optimizer_and_large_batches(keras):  # noqa: F811
     optimizer = "SGD", {"momentum": 0.9, "nesterov": True}
     compile_both(keras, ours, theirs, optimizer, ("SparseCategoricalCrossentropy", {}))
     same_logs(*fit_both(ours, theirs, x, y, epochs=100, batch_size=300))
+    same_weights(ours, theirs)
+
+
+OPTIONS = {
+    "clipped by the norm of all": ("Adam", {"global_clipnorm": 0.1}),
+    "accumulated": ("SGD", {"gradient_accumulation_steps": 3, "momentum": 0.5}),
+    "averaged": ("Adam", {"use_ema": True, "ema_momentum": 0.9, "weight_decay": 0.01}),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_moving_statistics_stand_outside_what_the_optimizer_does(keras, option):  # noqa: F811
+    """They follow each batch, are neither clipped nor averaged, and know no decay."""
+    ours, theirs, x, y = both(keras, "dense, norm, relu")
+    compile_both(keras, ours, theirs, OPTIONS[option], ("SparseCategoricalCrossentropy", {}))
+    same_logs(*fit_both(ours, theirs, x, y, epochs=6))
     same_weights(ours, theirs)
 
 

@@ -22,12 +22,12 @@ cdef class VectorsOp(Op):
     cdef char* vector(self, Run* run, int tensor, Py_ssize_t offset) noexcept nogil:
         return run.param + offset * run.k.itemsize if tensor >= 0 else NULL
 
-    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first,
-                   char* second) noexcept nogil:
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first, char* second,
+                   char* scratch) noexcept nogil:
         """Gradients of the `cols` columns from j0 on."""
         pass
 
-    cdef void after_step(self, Run* run, Py_ssize_t j0, Py_ssize_t cols) noexcept nogil:
+    cdef void after_step(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* scratch) noexcept nogil:
         pass
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
@@ -47,7 +47,7 @@ cdef class VectorsOp(Op):
             if self.second >= 0:
                 second = run.grad + (self.second_offset + j0) * size
         if mode != UPDATE:
-            self.sums(run, rows, j0, cols, first, second)
+            self.sums(run, rows, j0, cols, first, second, scratch + 2 * UNIT_COLS * size)
             if self.first >= 0:
                 finish_gradient(run, self.first, 0, 1, j0, cols, first, cols)
             if self.second >= 0:
@@ -57,16 +57,15 @@ cdef class VectorsOp(Op):
                 step_block(run, self.first, 0, 1, j0, cols, first, cols)
             if self.second >= 0:
                 step_block(run, self.second, 0, 1, j0, cols, second, cols)
-            self.after_step(run, j0, cols)
+            self.after_step(run, rows, j0, cols, scratch + 2 * UNIT_COLS * size)
 
 
-# Columns of an item of BatchNormOp: with 16 rows, its gradient and its input fit the L1 cache. A multiple of 64.
 cdef enum:
+    # Columns of an item of BatchNormOp: with 16 rows, its gradient and its input fit the L1 cache. A multiple of 64.
     PANEL = 128
-
-
-cdef enum StateVector:
-    MEAN, VARIANCE, INVERSE, SCALE, DBETA, DGAMMA, CONSTANT, SLOPE, PARTIAL
+    # Up to so many blocks x columns every thread joins all columns for itself: 0.4 us for 4096, about what it takes
+    # to meet once more in order to divide them.
+    LITTLE = 8192
 
 
 cdef void lerp(double* old, const double* new, Py_ssize_t n, double momentum) noexcept nogil:
@@ -85,10 +84,10 @@ cdef void lerp_f(float* old, const float* new, Py_ssize_t n, double momentum) no
 cdef class BatchNormOp(VectorsOp):
     """Batch normalization: y = (x - mean) * scale + beta, scale = gamma / sqrt(variance + epsilon).
 
-    While training, mean and variance are those of the batch. Items, blocks of rows x panels of columns, are dealt out
-    to all threads and measured each by itself; all meet; each thread joins the blocks of some columns, in the order of
-    rows; all meet, and take their own rows. Backward does the same with the sums that the gradient needs. The cut into
-    items follows from the batch alone, and so do all bits.
+    While training, mean and variance are those of the batch. Items, blocks of rows x panels of columns, are measured
+    each by itself, by the threads whose rows they are; all meet; the blocks of each column are joined in the order of
+    rows, by every thread for itself, or column by column if that is much, and then all meet again. Backward does the
+    same with the sums that the gradient needs. The cut into blocks follows from the batch alone, and so do all bits.
 
     An activation and dropout behind it become part of it (`absorb`), row by row and item by item.
     """
@@ -130,105 +129,126 @@ cdef class BatchNormOp(VectorsOp):
         return (rows + self.block_rows - 1) // self.block_rows
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
-        # Vectors; two for each block of rows; a bit for each element.
-        cdef Py_ssize_t vectors = (PARTIAL + 2 * self.n_blocks(max_rows)) * self.width * itemsize
+        # Vectors; parts of each block of rows; a bit for each element.
+        cdef Py_ssize_t vectors = (PARTS + N_PARTS * self.n_blocks(max_rows)) * self.width * itemsize
         return vectors + (max_rows * self.dropout.kept_ld() * 8 if self.dropout is not None else 0)
 
-    cdef char* state(self, Run* run, Py_ssize_t vector) noexcept nogil:
-        return run.state[self.place] + vector * self.width * run.k.itemsize
+    cdef char* part(self, Run* run, Py_ssize_t block, Part part, Py_ssize_t c) noexcept nogil:
+        return run.state[self.place] + ((PARTS + N_PARTS * block + part) * self.width + c) * run.k.itemsize
 
     cdef void* kept(self, Run* run, Py_ssize_t row) noexcept nogil:
         """Dropout's bits of a row, behind all vectors."""
-        return <uint64_t*>self.state(run, PARTIAL + 2 * self.n_blocks(run.max_rows)) + row * self.dropout.kept_ld()
+        return <uint64_t*>self.part(run, self.n_blocks(run.max_rows), BLOCK_MEAN, 0) + row * self.dropout.kept_ld()
 
     cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
-        return (2 * self.width + self.block_rows * self.inner * self.panel) * itemsize
+        return (PARTS * self.width + self.block_rows * self.inner * self.panel) * itemsize
 
     # ---- what needs all rows ------------------------------------------------------------------------------
 
-    cdef void items(self, Run* run, Share* share, bint backward, const char* mean, const char* scale) noexcept nogil:
-        """The thread's items: means and squares, or the sums of gradients."""
+    cdef bint little(self, Py_ssize_t rows) noexcept nogil:
+        return self.n_blocks(rows) * self.cols <= LITTLE
+
+    cdef char* vectors(self, Run* run, Share* share) noexcept nogil:
+        """Of the thread, or of all."""
+        return share.scratch if self.little(share.rows) else run.state[self.place]
+
+    cdef bint aligned(self, Share* share) noexcept nogil:
+        """Whether no block has rows of two groups."""
+        cdef int g
+        for g in range(1, share.n_groups):
+            if share.rows * g // share.n_groups % self.block_rows:
+                return False
+        return True
+
+    cdef void items(self, Run* run, Share* share, const char* vectors, bint backward) noexcept nogil:
+        """The thread's items: its part of those of its group, or of all, once all have met."""
         cdef int size = run.k.itemsize
-        cdef Py_ssize_t panels = (self.cols + self.panel - 1) // self.panel, n = self.n_blocks(share.rows) * panels
-        cdef Py_ssize_t ldx = run.ld[self.source], ldy = run.ld[self.target], item, block, r, c, rows, cols
-        cdef char* first
-        cdef char* second
+        cdef Py_ssize_t panels = (self.cols + self.panel - 1) // self.panel
+        cdef Py_ssize_t ldx = run.ld[self.source], ldy = run.ld[self.target], width = self.width * size
+        cdef Py_ssize_t first = 0, n = self.n_blocks(share.rows), item, block, r, c, rows, cols
+        cdef int part = share.thread, parts = share.n_threads
         cdef char* x
-        for item in range(n * share.thread // share.n_threads, n * (share.thread + 1) // share.n_threads):
-            block, c = item // panels, item % panels * self.panel
+        if self.aligned(share):
+            first, n = share.row0 // self.block_rows, self.n_blocks(share.row1) - share.row0 // self.block_rows
+            part, parts = share.lane, share.n_lanes
+        else:
+            meet(share)
+        for item in range(n * panels * part // parts, n * panels * (part + 1) // parts):
+            block, c = first + item // panels, item % panels * self.panel
             r = block * self.block_rows
             rows, cols = min(self.block_rows, share.rows - r), min(self.panel, self.cols - c)
-            first = self.state(run, PARTIAL + 2 * block) + c * size
-            second = self.state(run, PARTIAL + 2 * block + 1) + c * size
             x = at(run.y[self.source], r, ldx, c, size)
             if backward:
-                self.undo(run, share, r, rows, c, cols, mean, scale)
+                self.undo(run, share, r, rows, c, cols, vectors + MEAN * width, vectors + SCALE * width)
                 run.k.gradient_moments(rows, self.inner, self.cols, cols, at(run.dy[self.target], r, ldy, c, size), ldy,
-                                       x, ldx, mean + c * size, first, second)
+                                       x, ldx, vectors + MEAN * width + c * size,
+                                       self.part(run, block, BLOCK_SUM, c), self.part(run, block, BLOCK_PRODUCT, c))
             else:
-                run.k.column_moments(rows, self.inner, self.cols, cols, x, ldx, first, second)
+                run.k.column_moments(rows, self.inner, self.cols, cols, x, ldx,
+                                     self.part(run, block, BLOCK_MEAN, c), self.part(run, block, BLOCK_SQUARE, c))
 
-    cdef void merge(self, Run* run, Share* share, bint backward) noexcept nogil:
-        """The thread's columns, in whole cache lines, over all blocks."""
-        cdef int size = run.k.itemsize
-        cdef Py_ssize_t lines = (self.cols + 15) // 16, blocks = self.n_blocks(share.rows)
-        cdef Py_ssize_t c = lines * share.thread // share.n_threads * 16
-        cdef Py_ssize_t n = min(self.cols, lines * (share.thread + 1) // share.n_threads * 16) - c, at_c = c * size
-        cdef double total = <double>share.rows * self.inner, count = <double>self.block_rows * self.inner
+    cdef void columns(self, Share* share, Py_ssize_t* c, Py_ssize_t* n) noexcept nogil:
+        """The columns whose blocks the thread joins: all, or a part in whole cache lines."""
+        cdef Py_ssize_t lines = (self.cols + 15) // 16
+        c[0], n[0] = 0, self.cols
+        if not self.little(share.rows):
+            c[0] = lines * share.thread // share.n_threads * 16
+            n[0] = min(self.cols, lines * (share.thread + 1) // share.n_threads * 16) - c[0]
+
+    cdef void join_moments(self, Run* run, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t n, char* vectors,
+                           Py_ssize_t width) noexcept nogil:
+        """Mean and variance of n columns from c on, of the batch or moving, and what follows from them. `vectors`: where
+        column c lies in the first of them, which are `width` bytes apart."""
+        cdef Py_ssize_t blocks = self.n_blocks(rows)
+        cdef double total = <double>rows * self.inner, count = <double>self.block_rows * self.inner
         cdef char* gamma = self.vector(run, self.first, self.first_offset)
-        cdef char* first = self.state(run, PARTIAL) + at_c
-        cdef char* second = self.state(run, PARTIAL + 1) + at_c
-        if n <= 0:
-            return
-        if backward:
-            if not run.training:
-                run.k.inverse_deviation(n, run.param + (self.variance_offset + c) * size, self.epsilon, NULL,
-                                        self.state(run, INVERSE) + at_c, self.state(run, SCALE) + at_c)
-            run.k.merge_gradients(blocks, total, n, first, second, 2 * self.width, self.state(run, INVERSE) + at_c,
-                                  self.state(run, DBETA) + at_c, self.state(run, DGAMMA) + at_c,
-                                  self.state(run, CONSTANT) + at_c, self.state(run, SLOPE) + at_c)
+        if run.training and not self.frozen:
+            run.k.merge_moments(blocks, count, total - (blocks - 1) * count, n, self.part(run, 0, BLOCK_MEAN, c),
+                                self.part(run, 0, BLOCK_SQUARE, c), N_PARTS * self.width, vectors + MEAN * width,
+                                vectors + VARIANCE * width)
         else:
-            run.k.merge_moments(blocks, count, total - (blocks - 1) * count, n, first, second, 2 * self.width,
-                                self.state(run, MEAN) + at_c, self.state(run, VARIANCE) + at_c)
-            run.k.inverse_deviation(n, self.state(run, VARIANCE) + at_c, self.epsilon,
-                                    gamma + at_c if gamma != NULL else NULL, self.state(run, INVERSE) + at_c,
-                                    self.state(run, SCALE) + at_c)
+            memcpy(vectors + MEAN * width, run.param + (self.mean_offset + c) * run.k.itemsize, n * run.k.itemsize)
+            memcpy(vectors + VARIANCE * width, run.param + (self.variance_offset + c) * run.k.itemsize,
+                   n * run.k.itemsize)
+        run.k.inverse_deviation(n, vectors + VARIANCE * width, self.epsilon,
+                                gamma + c * run.k.itemsize if gamma != NULL else NULL, vectors + INVERSE * width,
+                                vectors + SCALE * width)
+
+    cdef void join_gradients(self, Run* run, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t n, char* vectors,
+                             Py_ssize_t width) noexcept nogil:
+        run.k.merge_gradients(self.n_blocks(rows), <double>rows * self.inner, n, self.part(run, 0, BLOCK_SUM, c),
+                              self.part(run, 0, BLOCK_PRODUCT, c), N_PARTS * self.width, vectors + INVERSE * width,
+                              vectors + DBETA * width, vectors + DGAMMA * width, vectors + CONSTANT * width,
+                              vectors + SLOPE * width)
 
     # ---- forward and backward -----------------------------------------------------------------------------
-
-    cdef void statistics(self, Run* run, Share* share, char** mean, char** scale) noexcept nogil:
-        """What the rows are normalized by: the batch's statistics, or the moving ones."""
-        cdef int size = run.k.itemsize
-        if run.training and not self.frozen:
-            mean[0], scale[0] = self.state(run, MEAN), self.state(run, SCALE)
-            return
-        mean[0], scale[0] = run.param + self.mean_offset * size, share.scratch + self.width * size
-        run.k.inverse_deviation(self.cols, run.param + self.variance_offset * size, self.epsilon,
-                                self.vector(run, self.first, self.first_offset), share.scratch, scale[0])
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
         cdef const fnn_kernels* k = run.k
         cdef int size = k.itemsize
-        cdef Py_ssize_t r0, r1, r, rows, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef Py_ssize_t r0, r1, r, rows, c, n, ldx = run.ld[self.source], ldy = run.ld[self.target]
         cdef Py_ssize_t tile = max(1, 8192 // (self.n_in * size)), i     # rows that stay in the L1 cache
-        cdef char* mean
-        cdef char* scale
+        cdef Py_ssize_t width = self.width * size
+        cdef bint measured = run.training and not self.frozen
+        cdef char* vectors = self.vectors(run, share) if measured else share.scratch
         cdef char* x
         cdef char* y
-        if run.training and not self.frozen:
+        if measured:
+            self.items(run, share, vectors, False)
             meet(share)
-            self.items(run, share, False, NULL, NULL)
-            meet(share)
-            self.merge(run, share, False)
-            meet(share)
-        self.statistics(run, share, &mean, &scale)
+            self.columns(share, &c, &n)
+            self.join_moments(run, share.rows, c, n, vectors + c * size, width)
+            if not self.little(share.rows):
+                meet(share)
+        else:
+            self.join_moments(run, share.rows, 0, self.cols, vectors, width)
         lane_rows(share, &r0, &r1)
         for i in range((r1 - r0 + tile - 1) // tile):
             r = r0 + i * tile
             rows = min(tile, r1 - r)
             x, y = at(run.y[self.source], r, ldx, 0, size), at(run.y[self.target], r, ldy, 0, size)
-            k.normalize(rows, self.inner, self.cols, self.cols, x, ldx, mean, scale,
-                        self.vector(run, self.second, self.second_offset), y, ldy)
+            k.normalize(rows, self.inner, self.cols, self.cols, x, ldx, vectors + MEAN * width,
+                        vectors + SCALE * width, self.vector(run, self.second, self.second_offset), y, ldy)
             if self.activation != FNN_LINEAR:
                 k.activation_forward(self.activation, self.alpha, rows, self.n_in, y, ldy, y, ldy)
             if self.dropout is not None and run.training:
@@ -243,7 +263,7 @@ cdef class BatchNormOp(VectorsOp):
         cdef Py_ssize_t ldx = run.ld[self.source], ldy = run.ld[self.target], n = cols * self.inner
         cdef char* dy = at(run.dy[self.target], r, ldy, c, size)
         cdef char* beta = self.vector(run, self.second, self.second_offset)
-        cdef char* z = share.scratch + 2 * self.width * size
+        cdef char* z = share.scratch + PARTS * self.width * size
         if self.dropout is not None and run.training:
             self.dropout.undo(run, rows, n, dy, ldy, <uint64_t*>self.kept(run, r) + c // 64, dy, ldy)
         if self.activation == FNN_LINEAR:
@@ -255,37 +275,42 @@ cdef class BatchNormOp(VectorsOp):
         k.activation_backward(self.activation, self.alpha, rows, n, dy, ldy, z, n, dy, ldy)
 
     cdef void backward(self, Run* run, Share* share) noexcept nogil:
-        """The sums for gamma and beta as a part of it, or else nothing but dx: dy and dx may be one memory."""
+        """The sums for gamma and beta are a part of it. dy and dx may be one memory."""
         cdef const fnn_kernels* k = run.k
         cdef int size = k.itemsize
-        cdef Py_ssize_t r0, r1, r, c, rows, i, p, ldx = run.ld[self.source], ldy = run.ld[self.target]
-        cdef bint measured = run.training and not self.frozen
+        cdef Py_ssize_t r0, r1, r, c, n, rows, i, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef Py_ssize_t width = self.width * size
+        cdef bint measured = run.training and not self.frozen, little = self.little(share.rows)
         cdef Py_ssize_t tile = self.block_rows if self.frozen else max(1, 4096 // (self.n_in * size))
-        cdef char* mean
-        cdef char* scale
+        cdef char* vectors = self.vectors(run, share) if measured else share.scratch
         cdef char* x
         cdef char* dx
-        self.statistics(run, share, &mean, &scale)
+        if not measured or little:      # other ops have used the scratch meanwhile
+            self.join_moments(run, share.rows, 0, self.cols, vectors, width)
         if not self.frozen:
+            self.items(run, share, vectors, True)
             meet(share)
-            self.items(run, share, True, mean, scale)
-            meet(share)
-            self.merge(run, share, True)
-            meet(share)
+        if measured:
+            self.columns(share, &c, &n)
+            self.join_gradients(run, share.rows, c, n, vectors + c * size, width)
+            if not little:
+                meet(share)
         lane_rows(share, &r0, &r1)
         for i in range((r1 - r0 + tile - 1) // tile):
             r = r0 + i * tile
             rows = min(tile, r1 - r)
             if self.frozen:
-                for p in range((self.cols + self.panel - 1) // self.panel):
-                    c = p * self.panel
-                    self.undo(run, share, r, rows, c, min(self.panel, self.cols - c), mean, scale)
+                for n in range((self.cols + self.panel - 1) // self.panel):
+                    c = n * self.panel
+                    self.undo(run, share, r, rows, c, min(self.panel, self.cols - c), vectors + MEAN * width,
+                              vectors + SCALE * width)
             if not self.wants_dx:
                 continue
             x, dx = at(run.y[self.source], r, ldx, 0, size), at(run.dy[self.source], r, ldx, 0, size)
             k.normalize_backward(rows, self.inner, self.cols, self.cols, at(run.dy[self.target], r, ldy, 0, size), ldy,
-                                 x, ldx, mean, scale, self.state(run, CONSTANT) if measured else NULL,
-                                 self.state(run, SLOPE) if measured else NULL, dx, ldx)
+                                 x, ldx, vectors + MEAN * width, vectors + SCALE * width,
+                                 vectors + CONSTANT * width if measured else NULL,
+                                 vectors + SLOPE * width if measured else NULL, dx, ldx)
             if self.below_activation != FNN_LINEAR:
                 k.activation_backward(self.below_activation, self.below_alpha, rows, self.n_in, dx, ldx,
                                       at(run.y[self.below_saved], r, run.ld[self.below_saved], 0, size),
@@ -293,25 +318,27 @@ cdef class BatchNormOp(VectorsOp):
 
     # ---- units --------------------------------------------------------------------------------------------
 
-    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first,
-                   char* second) noexcept nogil:
-        cdef int size = run.k.itemsize
-        memcpy(first, self.state(run, DGAMMA) + j0 * size, cols * size)
-        memcpy(second, self.state(run, DBETA) + j0 * size, cols * size)
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first, char* second,
+                   char* scratch) noexcept nogil:
+        cdef Py_ssize_t width = UNIT_COLS * run.k.itemsize
+        self.join_moments(run, rows, j0, cols, scratch, width)
+        self.join_gradients(run, rows, j0, cols, scratch, width)
+        memcpy(first, scratch + DGAMMA * width, cols * run.k.itemsize)
+        memcpy(second, scratch + DBETA * width, cols * run.k.itemsize)
 
-    cdef void after_step(self, Run* run, Py_ssize_t j0, Py_ssize_t cols) noexcept nogil:
+    cdef void after_step(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* scratch) noexcept nogil:
         """The moving statistics, which only steps that are done change."""
         cdef int size = run.k.itemsize
+        cdef Py_ssize_t width = UNIT_COLS * size
         cdef char* mean = run.param + (self.mean_offset + j0) * size
         cdef char* variance = run.param + (self.variance_offset + j0) * size
-        cdef char* new_mean = self.state(run, MEAN) + j0 * size
-        cdef char* new_variance = self.state(run, VARIANCE) + j0 * size
+        self.join_moments(run, rows, j0, cols, scratch, width)
         if size == 4:
-            lerp_f(<float*>mean, <float*>new_mean, cols, self.momentum)
-            lerp_f(<float*>variance, <float*>new_variance, cols, self.momentum)
+            lerp_f(<float*>mean, <float*>(scratch + MEAN * width), cols, self.momentum)
+            lerp_f(<float*>variance, <float*>(scratch + VARIANCE * width), cols, self.momentum)
         else:
-            lerp(<double*>mean, <double*>new_mean, cols, self.momentum)
-            lerp(<double*>variance, <double*>new_variance, cols, self.momentum)
+            lerp(<double*>mean, <double*>(scratch + MEAN * width), cols, self.momentum)
+            lerp(<double*>variance, <double*>(scratch + VARIANCE * width), cols, self.momentum)
         if not run.k.all_finite(1, cols, mean, cols) or not run.k.all_finite(1, cols, variance, cols):
             run.overflow = 1
 
@@ -351,8 +378,8 @@ cdef class RowNormOp(VectorsOp):
                                      run.state[self.place] + 2 * r0 * self.inner * size,
                                      at(run.dy[self.source], r0, ldx, 0, size), ldx)
 
-    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first,
-                   char* second) noexcept nogil:
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first, char* second,
+                   char* scratch) noexcept nogil:
         cdef int size = run.k.itemsize
         run.k.row_gradient_sums(rows, self.inner, self.cols, cols, run.dy[self.target] + j0 * size,
                                 run.ld[self.target], run.y[self.source] + j0 * size, run.ld[self.source],
@@ -383,8 +410,8 @@ cdef class PReluOp(VectorsOp):
                              self.vector(run, self.first, self.first_offset),
                              at(run.dy[self.source], r0, ldx, 0, size), ldx)
 
-    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first,
-                   char* second) noexcept nogil:
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first, char* second,
+                   char* scratch) noexcept nogil:
         cdef int size = run.k.itemsize
         run.k.prelu_sums(rows, self.inner, self.cols, cols, run.dy[self.target] + j0 * size, run.ld[self.target],
                          run.y[self.source] + j0 * size, run.ld[self.source], first)

@@ -172,8 +172,13 @@ typedef struct {
     double *state;
 } fnn_metric;
 
-/* Rows of a block of column statistics, where each of them is `inner` rows */
-static inline fnn_size fnn_block_rows(fnn_size inner) { return inner < 16 ? 16 / inner : 1; }
+/* Rows of a block of column statistics, where each of them is `inner` rows: the power of two that makes 16 to 31 */
+static inline fnn_size fnn_block_rows(fnn_size inner)
+{
+    fnn_size rows = 16;
+    while (rows > 1 && rows / 2 * inner >= 16) rows /= 2;
+    return rows;
+}
 
 /* Rows [row0, row0 + rows) of a batch on their way through random zeros or noise, and what tells one draw from all
  * others. y may be x. */
