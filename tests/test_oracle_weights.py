@@ -109,6 +109,48 @@ def test_pytorch_embedding(torch):
     np.testing.assert_allclose(ours.predict(x), torch_outputs(torch, theirs, x), rtol=1e-12, atol=1e-14)
 
 
+def test_pytorch_convolutions(torch, tmp_path):
+    """Channels come first there: filters, and what belongs to the pixels behind Flatten, are reordered."""
+    from safetensors.torch import save_file
+
+    nn = torch.nn
+    torch.manual_seed(0)
+    theirs = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 2), nn.BatchNorm2d(5),
+                           nn.Flatten(), nn.BatchNorm1d(20), nn.Linear(20, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+    x = samples(8, 8, 3)
+    first = torch.from_numpy(x).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        theirs(first)
+    theirs.eval()
+    layers = fnn.layers
+    ours = fnn.Sequential([fnn.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"), layers.MaxPooling2D(),
+                           layers.Conv2D(5, 2), layers.BatchNormalization(epsilon=1e-5), layers.Flatten(),
+                           layers.BatchNormalization(epsilon=1e-5), layers.Dense(6, activation="relu"),
+                           layers.Dense(2)], dtype="float64")
+    save_file({name: tensor.contiguous() for name, tensor in theirs.state_dict().items()},
+              tmp_path / "state.safetensors")
+    for source in (theirs.state_dict(), tmp_path / "state.safetensors"):
+        assert not load_pytorch(ours, source).left_out
+        with torch.no_grad():
+            expected = theirs(first).numpy()
+        np.testing.assert_allclose(ours.predict(x), expected, rtol=1e-11, atol=1e-13)
+
+
+def test_pytorch_convolutions_in_one_dimension(torch):
+    nn = torch.nn
+    torch.manual_seed(0)
+    theirs = nn.Sequential(nn.Conv1d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(24, 2)).double()
+    ours = fnn.Sequential([fnn.Input((8, 3)), fnn.layers.Conv1D(4, 3, activation="tanh"), fnn.layers.Flatten(),
+                           fnn.layers.Dense(2)], dtype="float64")
+    load_pytorch(ours, theirs.state_dict())
+    x = samples(8, 3)
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(x).permute(0, 2, 1)).numpy()
+    np.testing.assert_allclose(ours.predict(x), expected, rtol=1e-12, atol=1e-14)
+
+
 # ---- Keras -------------------------------------------------------------------------------------------------
 
 
@@ -202,3 +244,16 @@ def test_keras_embedding(keras, tmp_path):
     theirs.save_weights(tmp_path / "k.weights.h5")
     load_keras(ours, tmp_path / "k.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True))
+
+
+def test_keras_convolutions(keras, tmp_path):
+    def network(library, **options):
+        layers = library.layers
+        return library.Sequential([library.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"),
+                                   layers.AveragePooling2D(), layers.Conv2D(5, 2), layers.Flatten(), layers.Dense(2)],
+                                  **options)
+
+    theirs, ours, x = network(keras), network(fnn, dtype="float64"), samples(8, 8, 3)
+    theirs.save_weights(tmp_path / "k.weights.h5")
+    assert not load_keras(ours, tmp_path / "k.weights.h5").left_out
+    near(ours.predict(x), theirs.predict(x, verbose=0))
