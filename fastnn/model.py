@@ -527,12 +527,17 @@ class Sequential(Trainer):
             for name, mask in masks.items():
                 layer._masks[name][...] = mask
                 mask_weights(layer.weights[name], mask)
-                if self._state is None or self._state_of is None:
-                    continue
-                part = slice(layer._offsets[name], layer._offsets[name] + mask.size)
-                for block, (kind, value) in zip(self._state.blocks, self._state_of._blocks().items(), strict=True):
-                    if self._state_of._used_size(kind, mask.shape) == mask.size:    # a number for each weight
-                        block[part][~mask.ravel()] = value or 0.0
+            self._forget(layer, masks)
+
+    def _forget(self, layer: Layer, masks: Mapping[str, Array]) -> None:
+        """What the optimizer remembers of masked weights is as in the beginning."""
+        if self._state is None or self._state_of is None:
+            return
+        for name, mask in masks.items():
+            part = slice(layer._offsets[name], layer._offsets[name] + mask.size)
+            for block, (kind, value) in zip(self._state.blocks, self._state_of._blocks().items(), strict=True):
+                if self._state_of._used_size(kind, mask.shape) == mask.size:  # a number for each weight
+                    block[part][~mask.ravel()] = value or 0.0
 
     def _apply_mask(self) -> None:
         if self._mask is not None:
@@ -540,6 +545,8 @@ class Sequential(Trainer):
 
     def _release_masks(self) -> None:
         with self._exclusively("remove_pruning", from_callback=True):
+            for leaf in self._leaves():
+                self._forget(leaf, leaf.masks)
             self._mask = None
             for leaf in self._leaves():
                 leaf._masks = {}

@@ -64,6 +64,7 @@ cdef struct Run:
     char* grad
     char* slot[3]
     const uint8_t* mask         # of the flat block, 0 where a parameter is held at zero; NULL: none is
+    const uint8_t* gradient_mask        # the same where it matters to gradients, or NULL
     const Tensor* tensors       # of the program
     Group* groups
     char* accumulated           # sum of the gradients since the last update, or NULL

@@ -4,6 +4,11 @@ from fastnn._kernels.core cimport fnn_norm_range
 from fastnn._kernels.ops cimport Run, Share
 
 
+cdef inline Py_ssize_t whole_lines(Py_ssize_t n_bytes) noexcept nogil:
+    """Rounded up to cache lines."""
+    return (n_bytes + 63) // 64 * 64
+
+
 cdef class Restraint:
     cdef readonly int tensor
     cdef Py_ssize_t rows, cols              # of the tensor, or another matrix of its elements

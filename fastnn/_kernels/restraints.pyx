@@ -15,7 +15,6 @@ import math
 import numpy as np
 
 cdef enum:
-    ALIGNMENT = 64
     # Rows that a thread takes through the two products of an orthogonal penalty at a time.
     BLOCK = 32
     # Columns are cut at multiples of a cache line, so that no two threads write one line.
@@ -25,10 +24,6 @@ cdef enum:
 cdef inline Py_ssize_t cut(Py_ssize_t n, Py_ssize_t unit, Share* share, int edge) noexcept nogil:
     """Where the thread's part of n begins (ends: edge 1), in whole units of them."""
     return min(n, (n + unit - 1) // unit * (share.thread + edge) // share.n_threads * unit)
-
-
-cdef inline Py_ssize_t whole_lines(Py_ssize_t n_bytes) noexcept nogil:
-    return (n_bytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
 
 
 cdef view(Run* run, char* base, shape):

@@ -1,5 +1,7 @@
 """What becomes of a gradient: the step of the optimizer, block by block of a tensor."""
 
+from libc.stdint cimport uint8_t
+
 from fastnn._kernels.core cimport fnn_update
 from fastnn._kernels.ops cimport Group, Run, Share, Tensor
 
@@ -25,8 +27,8 @@ cdef inline void finish_gradient(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t
                          run.accumulation_steps if run.updates else 0.0)
     if run.clip_value != 0:
         run.k.clip(rows, cols, grad, ldgrad, run.clip_value)
-    if run.mask != NULL:
-        mask_block(run, t.offset + i0 * t.cols + j0, t.cols, rows, cols, grad, ldgrad)
+    if run.gradient_mask != NULL:
+        mask_block(run, run.gradient_mask + t.offset + i0 * t.cols + j0, t.cols, rows, cols, grad, ldgrad)
 
 
 cdef inline void add_penalty(Run* run, const Tensor* t, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
@@ -49,12 +51,12 @@ cdef inline void add_extra(Run* run, const Tensor* t, Py_ssize_t i0, Py_ssize_t 
     run.k.add(rows, cols, run.extra + (t.extra + i0 * t.cols + j0) * run.k.itemsize, t.cols, grad, ldgrad, grad, ldgrad)
 
 
-cdef inline void mask_block(Run* run, Py_ssize_t offset, Py_ssize_t ldmask, Py_ssize_t rows, Py_ssize_t cols, char* x,
-                            Py_ssize_t ldx) noexcept nogil:
+cdef inline void mask_block(Run* run, const uint8_t* mask, Py_ssize_t ldmask, Py_ssize_t rows, Py_ssize_t cols,
+                            char* x, Py_ssize_t ldx) noexcept nogil:
     """Zeros in a block where parameters were pruned."""
     cdef Py_ssize_t r
     for r in range(rows):
-        run.k.mask(cols, run.mask + offset + r * ldmask, x + r * ldx * run.k.itemsize)
+        run.k.mask(cols, mask + r * ldmask, x + r * ldx * run.k.itemsize)
 
 
 cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols,
@@ -77,6 +79,9 @@ cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows
         update.scalar[0] = run.factor[tensor]
     if run.updates:
         run.k.update(group.kind, &update)
+    if run.mask != NULL:
+        mask_block(run, run.mask + offset, update.ldparam, update.rows, update.cols, <char*>update.param,
+                   update.ldparam)
     if run.average != NULL:
         run.k.average(update.rows, update.cols, update.param, run.average + offset * run.k.itemsize, update.ldparam,
                       run.momentum, run.overwrite)
