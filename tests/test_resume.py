@@ -261,6 +261,24 @@ def test_weights_and_rates_that_callbacks_change_between_batches(tmp_path):
     assert outcome(again) == outcome(whole)
 
 
+@pytest.mark.parametrize("regularizer", ["l2", "orthogonal", "l1_l2"])
+@pytest.mark.parametrize("batches", [3, 5, 8])
+def test_penalties_and_constraints_go_on(tmp_path, batches, regularizer):
+    def penalized():
+        model = fnn.Sequential([layers.Dense(40, "tanh", kernel_regularizer=regularizer, bias_regularizer="l1",
+                                             kernel_constraint="max_norm"),
+                                layers.Dense(3, "softmax", activity_regularizer="l2")], seed=0)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    whole, cut, again = penalized(), penalized(), penalized()
+    fit(whole, [])
+    with pytest.raises(Interrupted):
+        fit(cut, [callbacks.BackupAndRestore(tmp_path, save_freq=1), Interrupt(batches)])
+    fit(again, [callbacks.BackupAndRestore(tmp_path, save_freq=1)])
+    assert outcome(again) == outcome(whole)
+
+
 @pytest.mark.parametrize("batches", [4, 8, 15])
 def test_statistics_of_weights_go_on(tmp_path, batches):
     monitors = [fnn.weights.WeightMonitor(data()[0], data()[1], every=2) for _ in range(3)]
