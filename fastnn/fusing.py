@@ -1,4 +1,4 @@
-"""Models for prediction: batch normalization folded into the dense layers beside it."""
+"""Models for prediction: batch normalization folded into the dense layers and convolutions beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastnn.layers.base import Layer
 from fastnn.layers.batch_normalization import BatchNormalization
 from fastnn.layers.container import Container
+from fastnn.layers.convolution import Convolution
 from fastnn.layers.dense import Dense
 from fastnn.layers.dropout import Dropout
 from fastnn.layers.gaussian_noise import GaussianNoise
@@ -31,7 +32,7 @@ def fused(model: Any) -> Any:
 
 
 def _fused_chain(layers: Sequence[Layer], shared: set[int]) -> list[Layer]:
-    """The chain without noise, and without each batch normalization that has a dense layer beside it."""
+    """The chain without noise, and without each batch normalization that a layer beside it can take over."""
     chain = [layer for layer in layers if not isinstance(layer, (Dropout, GaussianNoise))] or list(layers[:1])
     for layer in chain:
         if isinstance(layer, Container):
@@ -47,7 +48,7 @@ def _fold_one(chain: list[Layer], shared: set[int]) -> bool:
         if not isinstance(norm, BatchNormalization):
             continue
         before, after = chain[i - 1] if i else None, chain[i + 1] if i + 1 < len(chain) else None
-        if _takes(before, shared) and before.activation.name == "linear":
+        if (_takes(before, shared) or isinstance(before, Convolution)) and before.activation.name == "linear":
             _fold_behind(before, *_affine(norm))
         elif _takes(after, shared):
             _fold_before(after, *_affine(norm))
@@ -70,7 +71,7 @@ def _affine(norm: BatchNormalization) -> tuple[Array, Array]:
     return scale, moving.get("beta", 0.0) - moving["moving_mean"] * scale
 
 
-def _fold_behind(dense: Dense, scale: Array, shift: Array) -> None:
+def _fold_behind(dense: Dense | Convolution, scale: Array, shift: Array) -> None:
     """``(x @ kernel + bias) * scale + shift``"""
     _replace(dense, dense.kernel * scale, (0.0 if dense.bias is None else dense.bias) * scale + shift)
 
@@ -81,7 +82,7 @@ def _fold_before(dense: Dense, scale: Array, shift: Array) -> None:
     _replace(dense, scale[:, None] * kernel, (0.0 if dense.bias is None else dense.bias) + shift @ kernel)
 
 
-def _replace(dense: Dense, kernel: Array, bias: Array) -> None:
+def _replace(dense: Dense | Convolution, kernel: Array, bias: Array) -> None:
     dtype = dense.kernel.dtype
     dense.weights = {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}
     dense.__dict__["use_bias"] = True   # fixed once built, and the model is built anew

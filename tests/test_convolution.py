@@ -124,6 +124,15 @@ STACKS = {
     "1D global max": (lambda: [layers.Conv1D(4, 5, activation="tanh"), layers.GlobalMaxPooling1D()], SEQUENCE),
     "residual": (lambda: [layers.Residual([layers.Conv2D(3, 3, padding="same", activation="gelu"),
                                            layers.Conv2D(3, 3, padding="same")]), layers.MaxPooling2D()], IMAGE),
+    "batch normalization": (lambda: [layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(),
+                                     layers.Activation("relu"), layers.MaxPooling2D(),
+                                     layers.LayerNormalization()], IMAGE),
+    "dropout": (lambda: [layers.Conv2D(4, 3, activation="gelu"), layers.Dropout(0.3), layers.Conv2D(2, 2),
+                         layers.Dropout(0.2), layers.MaxPooling2D()], IMAGE),
+    "penalties": (lambda: [layers.Conv2D(70, 3, activation="tanh", kernel_regularizer="l1_l2", bias_regularizer="l2",
+                                         activity_regularizer=fnn.regularizers.L2(1e-3),
+                                         kernel_constraint=fnn.constraints.MaxNorm(2.0, axis=[0, 1, 2])),
+                           layers.Conv2D(2, 2, activity_regularizer="l2")], IMAGE),
     "residual of pooling": (lambda: [layers.Conv2D(3, 2, activation="gelu"),
                                      layers.Residual([layers.MaxPooling2D(3, 1, "same"), layers.Conv2D(3, 1)])], IMAGE),
 }  # fmt: skip
@@ -135,8 +144,16 @@ def model_of(name, dtype="float64", **options):
     model.compile(options.get("optimizer", "sgd"), "sparse_categorical_crossentropy")
     model.build(shape)
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=w.shape) / np.sqrt(max(1, w[..., 0].size)) for w in model.get_weights()])
+    model.set_weights([abs(rng.normal(size=w.shape)) if "variance" in key else
+                       rng.normal(size=w.shape) / np.sqrt(max(1, w[..., 0].size))
+                       for layer in model.layers for key, w in named_weights(layer)])
     return model
+
+
+def named_weights(layer):
+    """Of a layer or of those inside it, in the order of get_weights."""
+    for leaf in layer.family():
+        yield from leaf.weights.items()
 
 
 def data_of(name, n, dtype="float64"):
@@ -152,9 +169,10 @@ def test_gradients(name):
     weight = np.random.default_rng(2).uniform(0, 2, 5)
     gradients, kept = model.gradients(x, y, sample_weight=weight), model.get_weights()
     rng = np.random.default_rng(3)
-    directions = [[rng.normal(size=w.shape) for w in kept] for _ in range(3)]
+    trained = ["moving" not in key for layer in model.layers for key, _ in named_weights(layer)]
+    directions = [[rng.normal(size=w.shape) * t for w, t in zip(kept, trained, strict=True)] for _ in range(3)]
     for i, w in enumerate(kept):
-        for at in rng.choice(w.size, min(w.size, 6), replace=False):
+        for at in rng.choice(w.size, min(w.size, 6) * trained[i], replace=False):
             directions.append([np.zeros_like(v) for v in kept])
             directions[-1][i].reshape(-1)[at] = 1
     scale = max(np.abs(g).max() for g in gradients)
@@ -308,3 +326,62 @@ def test_images_of_another_shape_are_refused():
     model.build((5, 5, 1))
     with pytest.raises(ValueError, match=r"samples of shape \(5, 5\); the model takes \(5, 5, 1\)"):
         model.predict(np.zeros((2, 5, 5)))
+
+
+# ---------------------------------------------------------------------------------- beside other parts of fastnn
+
+
+def test_names_are_those_of_keras():
+    made = fnn.Sequential([layers.Conv2D(2, 2), layers.MaxPooling2D(1), layers.Conv2D(1, 1),
+                           layers.GlobalAveragePooling2D(), layers.Reshape((1, 1)), layers.Conv1D(1, 1)])
+    made.build((3, 3, 1))
+    assert [layer.name for layer in made.layers] == ["conv2d", "max_pooling2d", "conv2d_1",
+                                                     "global_average_pooling2d", "reshape", "conv1d"]
+
+
+def test_batch_normalization_is_folded_into_convolutions():
+    model = model_of("batch normalization", "float64")
+    x, _ = data_of("batch normalization", 5)
+    fused = model.fuse()
+    assert [type(layer).__name__ for layer in fused.layers[:2]] == ["Conv2D", "Activation"]
+    assert fused.layers[0].use_bias
+    np.testing.assert_allclose(fused.predict(x), model.predict(x), rtol=1e-12)
+
+
+def test_filters_are_pruned():
+    model = model_of("deep", "float32")
+    x, y = data_of("deep", 30, "float32")
+    fnn.weights.prune(model, 0.5, "structured")
+    dead = (model.layers[1].kernel == 0).all(axis=(0, 1, 2))
+    assert 15 <= dead.sum() <= 17
+    model.fit(x, y, epochs=1, verbose=0)
+    assert np.array_equal((model.layers[1].kernel == 0).all(axis=(0, 1, 2)), dead)
+    fnn.weights.prune(model, 0.9, "magnitude", scope="global")
+    assert fnn.weights.sparsity_report(model).sparsity >= 0.85
+
+
+def test_weights_of_torch_are_loaded():
+    """Its kernels are (filters, channels, height, width), and it flattens channels first."""
+    rng = np.random.default_rng(0)
+    model = model_of("valid")
+    state = {"0.weight": rng.normal(size=(4, 3, 3, 3)), "0.bias": rng.normal(size=4),
+             "2.weight": rng.normal(size=(3, 80)), "2.bias": rng.normal(size=3)}
+    fnn.weights.load_pytorch(model, state)
+    assert np.array_equal(model.layers[0].kernel, state["0.weight"].transpose(2, 3, 1, 0))
+    x, _ = data_of("valid", 2)
+    maps = kernels.conv2d_forward(x, state["0.weight"].transpose(2, 3, 1, 0).copy(), state["0.bias"], "gelu")
+    scores = maps.transpose(0, 3, 1, 2).reshape(2, -1) @ state["2.weight"].T + state["2.bias"]
+    np.testing.assert_allclose(model.predict(x), kernels.activation_forward(scores, "softmax"), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 1.0), (2, 0.6), (3, 0.45), (4, 0.35), (8, 0.25)])
+def test_units_of_convolutions_are_shared(threads, most):
+    """Few and long: the part of the work that a thread may have."""
+    model = fnn.Sequential([fnn.Input((28, 28, 1)), layers.Conv2D(32, 3), layers.MaxPooling2D(), layers.Conv2D(64, 3),
+                            layers.MaxPooling2D(), layers.Flatten(), layers.Dense(128), layers.Dense(10)], seed=0)
+    model.compile("sgd", "mse")
+    runner = model._workspace("gradients", 4)
+    cols, starts = runner.cut_units(threads)
+    longest, again = runner.share_units(threads, cols)
+    assert np.array_equal(starts, again)
+    assert longest <= most * runner.share_units(1, cols)[0]

@@ -39,6 +39,8 @@ STACKS = {
                             layer("Dense", 3, activation="softmax")]),
     "1D pools": ((10, 2), [layer("AveragePooling1D", 2), layer("Conv1D", 3, 1), layer("MaxPooling1D", 2, 1, "same"),
                            *HEAD]),
+    "batch normalization": ((8, 7, 2), [layer("Conv2D", 4, 3, use_bias=False), layer("BatchNormalization"),
+                                        layer("Activation", "relu"), layer("MaxPooling2D"), *HEAD]),
     "reshape": ((12,), [layer("Reshape", (2, -1, 2)), layer("Conv2D", 3, 2, activation="tanh"), layer("Reshape", (-1,)),
                         layer("Dense", 3, activation="softmax")]),
 }  # fmt: skip

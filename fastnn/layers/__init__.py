@@ -36,9 +36,9 @@ from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 
 __all__ = [
-    "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-    "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D", "MaxPooling2D", "PReLU",
-    "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "get",
+    "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D",
+    "BatchNormalization", "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout",
+    "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D",
+    "MaxPooling2D", "PReLU", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "get",
 ]

@@ -173,7 +173,7 @@ class Layer:
     @classmethod
     def default_name(cls) -> str:
         """The class's name in snake case."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return snake_case(cls.__name__)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Fix the shapes and the arguments; the model then gives the parameters their place."""
@@ -295,6 +295,11 @@ def _described(value: Any) -> Any:
     if isinstance(value, list):
         return [_described(item) for item in value]
     return value.get_config() if hasattr(value, "get_config") else value
+
+
+def snake_case(name: str) -> str:
+    """As Keras makes it: PReLU is p_re_lu, Conv2D conv2d."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
 
 
 def unique_name(name: str, taken: list[str]) -> str:

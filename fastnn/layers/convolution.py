@@ -72,7 +72,7 @@ class Convolution(Layer):
 
     @property
     def output_activation(self) -> str:
-        # A loss takes a whole sample for a row, softmax the filters of one place; and what is regularized must be computed.
+        # A loss takes a whole sample for a row, softmax one place's filters; and what is regularized must be computed.
         kept = self.activation.rowwise or (self.activity_regularizer is not None and self.activation.name != "linear")
         return f"own {self.activation.name}" if kept else self.activation.name
 

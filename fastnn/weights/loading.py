@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn.errors import ModelFormatError
 from fastnn.layers import Flatten
+from fastnn.layers.base import snake_case
 from fastnn.model import Sequential
 from fastnn.weights.transfer import TransferReport, checked_copy, checked_name, named_weights
 
@@ -320,12 +321,7 @@ def _by_class(model: Sequential, found: Mapping[str, Any]) -> dict[str, str]:
     """Keras' names of the groups, class and number, to the names of the model's layers."""
     names: dict[str, str] = {}
     for layer in model.layers:
-        stem = _snake_case(type(layer).__name__)
+        stem = snake_case(type(layer).__name__)
         k = sum(re.fullmatch(rf"{stem}(_\d+)?", name) is not None for name in names)
         names[f"{stem}_{k}" if k else stem] = layer.name
     return names
-
-
-def _snake_case(name: str) -> str:
-    """As Keras makes it: PReLU is p_re_lu, Conv2D conv2d."""
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
