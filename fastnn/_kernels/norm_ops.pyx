@@ -197,8 +197,8 @@ cdef class BatchNormOp(VectorsOp):
 
     cdef void join_moments(self, Run* run, Py_ssize_t rows, Py_ssize_t c, Py_ssize_t n, char* vectors,
                            Py_ssize_t width) noexcept nogil:
-        """Mean and variance of n columns from c on, of the batch or moving, and what follows from them. `vectors`: where
-        column c lies in the first of them, which are `width` bytes apart."""
+        """Mean and variance of n columns from c on, of the batch or moving, and what follows from them. `vectors` is
+        where column c lies in the first of them; they are `width` bytes apart."""
         cdef Py_ssize_t blocks = self.n_blocks(rows)
         cdef double total = <double>rows * self.inner, count = <double>self.block_rows * self.inner
         cdef char* gamma = self.vector(run, self.first, self.first_offset)

@@ -79,14 +79,12 @@ cdef inline void step_block(Run* run, int tensor, Py_ssize_t i0, Py_ssize_t rows
         update.scalar[0] = run.factor[tensor]
     if run.updates:
         run.k.update(group.kind, &update)
-    if run.mask != NULL:
-        mask_block(run, run.mask + offset, update.ldparam, update.rows, update.cols, <char*>update.param,
-                   update.ldparam)
     if run.average != NULL:
         run.k.average(update.rows, update.cols, update.param, run.average + offset * run.k.itemsize, update.ldparam,
                       run.momentum, run.overwrite)
     if run.mask != NULL:
-        mask_block(run, offset, update.ldparam, update.rows, update.cols, <char*>update.param, update.ldparam)
+        mask_block(run, run.mask + offset, update.ldparam, update.rows, update.cols, <char*>update.param,
+                   update.ldparam)
     # They are in the L1 cache still.
     if not run.k.all_finite(update.rows, update.cols, update.param, update.ldparam):
         run.overflow = 1
