@@ -2144,7 +2144,7 @@ def muon_step(param: Any, grad: Any, m: Any, *, learning_rate: float = 0.001, mo
     """Muon (Jordan et al., 2024; Liu et al., 2025), in place: a step along the orthogonal matrix nearest to the
     averaged gradient, by Newton-Schulz iterations.
 
-    ``m = momentum * m + grad``; ``u = grad + momentum * m`` (``m`` without Nesterov) over its norm; then `ns_steps` times
+    ``m = momentum * m + grad``; ``u = grad + momentum * m`` (``m`` without Nesterov) over its norm; `ns_steps` times
     ``u = a * u + (b * A + c * A @ A) @ u`` with ``A = u @ u.T``;
     ``param -= learning_rate * rms_rate * sqrt(max(rows, columns)) * u``.
 

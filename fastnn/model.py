@@ -304,9 +304,11 @@ class Sequential(Trainer):
         self._grad: Array | None = None
 
     def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program:
-        rules = {} if self.optimizer is None or not training else {
-            leaf._offsets[name]: self.optimizer._rule_of(leaf.path, name, weight.shape)
-            for leaf in self._leaves() for name, weight in leaf.weights.items()}
+        rules = {}
+        if training and self.optimizer is not None:
+            named = [(leaf.path, name, weight) for leaf in self._leaves() for name, weight in leaf.weights.items()]
+            offsets = [offset for leaf in self._leaves() for offset in leaf._offsets.values()]
+            rules = dict(zip(offsets, self.optimizer._rules_of(named), strict=True))
         return lowered(self._layers, self.dtype, training, loss, inputs, rules)
 
     def _predicting(self) -> engine.Pool:
@@ -316,7 +318,8 @@ class Sequential(Trainer):
 
     def _evaluating(self) -> engine.Pool:
         """Over the program of the compiled loss and optimizer and of the layers that are trainable now."""
-        key = [self.optimizer, *[(layer._trainable, layer._multiplier) for layer in self._family]]
+        key = [self.optimizer, self.optimizer and self.optimizer._revision,
+               *[(layer._trainable, layer._multiplier) for layer in self._family]]
         found = self._training
         if found is None or found[0] != key:
             found = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,9 @@ Array = NDArray[Any]
 
 LOSSES = {"sparse_categorical_crossentropy": reference.softmax_crossentropy,
           "mean_squared_error": reference.mean_squared_error}
+# Steps that serve rules of another name.
+STEPS = {"nesterov": "momentum", "rmsprop_centered": "rmsprop", "amsgrad": "adam", "ftrl_power": "ftrl",
+         "schedule_free": "schedule_free_adamw"}
 
 
 class ReferenceMLP:
@@ -55,8 +59,7 @@ class ReferenceMLP:
         self.steps = 0
         self._memory = 1.0  # Nadam's product
         self._params = [param for pair in zip(kernels, biases, strict=True) for param in pair]
-        self._slots = [[np.full_like(param, value) for value in self.optimizer.slot_init]
-                       for param in self._params]
+        self._slots = [_first_slots(self.optimizer, param) for param in self._params]
 
     @classmethod
     def from_model(cls, model: Sequential) -> ReferenceMLP:
@@ -105,29 +108,36 @@ class ReferenceMLP:
 
     def _update(self, param: Array, grad: Array, slots: list[Any], memory: float) -> float:
         o: Any = self.optimizer
-        t, names = self.steps, ("learning_rate", "weight_decay", "rho", "beta_1", "beta_2", "epsilon")
-        given: dict[str, Any] = {name: getattr(o, name) for name in names if hasattr(o, name)}
-        given["learning_rate"] = float(o.rates(t - 1, 1)[0])
-        match o.kind:
-            case "sgd":
-                reference.sgd_step(param, grad, **given)
-            case "momentum" | "nesterov":
-                reference.momentum_step(param, grad, *slots, momentum=o.momentum, nesterov=o.nesterov,
-                                        **given)
-            case "rmsprop" | "rmsprop_centered":
+        t, name = self.steps, STEPS.get(o.kind, o.kind)
+        step = getattr(reference, f"{name}_step")
+        accepted = inspect.signature(step).parameters
+        given: dict[str, Any] = {argument: getattr(o, argument) for argument, parameter in accepted.items()
+                                 if parameter.kind is parameter.KEYWORD_ONLY and hasattr(o, argument)}
+        rate = given["learning_rate"] = float(o.rates(t - 1, 1)[0])
+        match name:
+            case "rmsprop":
                 named = dict(zip(o.slots, slots, strict=True))
-                reference.rmsprop_step(param, grad, named["velocity"], named.get("momentum"),
-                                       named.get("average"), momentum=o.momentum, **given)
-            case "adam" | "amsgrad":
+                step(param, grad, named["velocity"], named.get("momentum"), named.get("average"), **given)
+            case "adam":
                 m, v, *v_hat = slots
-                reference.adam_step(param, grad, m, v, t, v_hat=v_hat[0] if v_hat else None, **given)
+                step(param, grad, m, v, t, v_hat=v_hat[0] if v_hat else None, **given)
             case "nadam":
-                memory = reference.nadam_step(param, grad, slots[0], slots[1], t, memory, **given)
-            case "adamax" | "radam":
-                getattr(reference, f"{o.kind}_step")(param, grad, *slots, t, **given)
-            case "ftrl" | "ftrl_power":
-                given |= {name: value for name, value in o.get_config().items() if "regul" in name or "power" in name}
-                reference.ftrl_step(param, grad, *slots, beta=o.beta, **given)
+                memory = step(param, grad, *slots, t, memory, **given)
+            case "muon" if param.ndim == 2:
+                step(param, grad, slots[0], **given)
+            case "muon":
+                param -= rate * (o.adam_weight_decay or 0.0) * param
+                m, v = slots
+                reference.adam_step(param, grad, m, v, t, learning_rate=rate * o.adam_lr_ratio, beta_1=o.adam_beta_1,
+                                    beta_2=o.adam_beta_2, epsilon=o.epsilon)
             case _:
-                getattr(reference, f"{o.kind}_step")(param, grad, *slots, **given)
+                step(param, grad, *slots, *([t] if "step" in accepted else []), **given)
         return memory
+
+
+def _first_slots(optimizer: optimizers.Optimizer, param: Array) -> list[Any]:
+    """What the optimizer remembers of a parameter before its first step."""
+    if optimizer.kind == "adafactor":
+        matrix = param.ndim == 2
+        return [np.zeros(param.shape[:1] if matrix else param.shape), np.zeros(param.shape[1]) if matrix else None]
+    return [param.copy() if value is None else np.full_like(param, value) for value in optimizer.slot_init]

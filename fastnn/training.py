@@ -151,8 +151,8 @@ class Trainer:
         if self._state_of is not optimizer:
             self._reset_optimizer()
         if self._state is None:
-            optimizer._use([(leaf.path, name, weight) for leaf in self._leaves()
-                            for name, weight in leaf.weights.items()])
+            self._evaluating()  # refuses what is excluded from weight decay and no parameter
+            optimizer._used = True
             blocks = {}
             for i, (name, value) in enumerate(optimizer._blocks().items()):
                 block = blocks[name] = engine.aligned_zeros(self._flat.size, self.dtype, skew=320 * (i + 2))

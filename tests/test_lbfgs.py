@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -73,10 +74,12 @@ def test_is_that_of_scikit_learn():
     x, y = data()
     model = classifier(LBFGS(max_iter=30))
     theirs = networks.MLPClassifier((7,), "tanh", solver="lbfgs", alpha=0.0, max_iter=1, warm_start=True, tol=1e-5)
-    with pytest.warns(match="failed to converge"):
+    w1, b1, w2, b2 = model.get_weights()
+    warned = partial(pytest.warns, UserWarning, match="failed to converge")
+    with warned():
         theirs.fit(x, y)
-        w1, b1, w2, b2 = model.get_weights()
-        theirs.coefs_, theirs.intercepts_, theirs.max_iter = [w1.copy(), w2.copy()], [b1.copy(), b2.copy()], 30
+    theirs.coefs_, theirs.intercepts_, theirs.max_iter = [w1.copy(), w2.copy()], [b1.copy(), b2.copy()], 30
+    with warned():
         theirs.fit(x, y)
     model.fit(x, y, verbose=0)
     w1, b1, w2, b2 = model.get_weights()

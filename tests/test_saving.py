@@ -20,13 +20,31 @@ import safetensors.numpy
 
 import fastnn as fnn
 from fastnn import _safetensors, files
-from fastnn.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lion, Nadam, RAdam, RMSprop
+from fastnn.optimizers import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lamb,
+    Lion,
+    Muon,
+    Nadam,
+    RAdam,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
 
 OPTIMIZERS = [
     SGD(0.05), SGD(0.05, momentum=0.9), SGD(0.05, momentum=0.9, nesterov=True),
     RMSprop(momentum=0.5, centered=True),
     Adagrad(), Adadelta(), Adam(), Adam(amsgrad=True), AdamW(), Adamax(), Nadam(), Lion(), RAdam(),
-    Ftrl(),
+    Ftrl(), ScheduleFreeAdamW(0.01), Lamb(), Adafactor(), Muon(clipnorm=0.1), AdamW(exclude_from_weight_decay=["bias"]),
+    Adam(use_ema=True, ema_overwrite_frequency=3, gradient_accumulation_steps=4, global_clipnorm=0.1),
+    Nadam(gradient_accumulation_steps=2),
 ]
 
 

@@ -138,6 +138,7 @@ class Optimizer(Named):
             None if gradient_accumulation_steps is None
             else check_count("gradient_accumulation_steps", gradient_accumulation_steps, 2))
         self._used = False
+        self._revision = 0      # of what is excluded
         self._excluded: tuple[str, ...] = ()
         self._excluded_arrays: list[Array] = []
         self.exclude_from_weight_decay(var_names=exclude_from_weight_decay)
@@ -201,11 +202,13 @@ class Optimizer(Named):
             if not isinstance(array, np.ndarray):
                 raise TypeError(f"var_list must be parameters of a model, such as layer.bias; received {array!r}")
         self._excluded, self._excluded_arrays = tuple(names), arrays
+        self._revision += 1
 
     # ---- what the engine is told ----------------------------------------------------------------------------
 
-    def _use(self, named: Sequence[tuple[str, str, Array]]) -> None:
-        """Take up a model's parameters, (path of the layer, name, array): from now on they are known by their paths."""
+    def _rules_of(self, named: Sequence[tuple[str, str, Array]]) -> list[int]:
+        """Numbers of the rules of a model's parameters, (path of the layer, name, array). What was excluded as an array
+        is known by its path from now on."""
         for wanted in self._excluded_arrays:
             paths = [f"{path}/{name}" for path, name, array in named if array is wanted]
             if not paths:
@@ -213,7 +216,7 @@ class Optimizer(Named):
                                  + ", ".join(f"{path}.{name}" for path, name, _ in named))
             self._excluded += (f"^{re.escape(paths[0])}$",)
         self._excluded_arrays = []
-        self._used = True
+        return [self._rule_of(path, name, array.shape) for path, name, array in named]
 
     def _decays(self, path: str, name: str) -> bool:
         return not any(re.search(pattern, f"{path}/{name}" if "/" in pattern else name) for pattern in self._excluded)
