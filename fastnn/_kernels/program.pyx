@@ -918,7 +918,8 @@ cdef class Runner:
         costs = [op.unit_cost(cols, u) for op in self.program.ops if op.trainable for u in range(op.n_units(cols))]
         goals = sum(costs) * np.arange(1, n_threads) / n_threads
         sums = np.concatenate([[0.0], np.cumsum(costs, dtype=np.float64)])
-        starts = np.concatenate([[0], np.searchsorted((sums[1:] + sums[:len(costs)]) / 2, goals), [len(costs)]]).astype(np.intp)
+        middles = (sums[1:] + sums[:len(costs)]) / 2
+        starts = np.concatenate([[0], np.searchsorted(middles, goals), [len(costs)]]).astype(np.intp)
         return np.diff(sums[starts]).max(), starts
 
     # ---- one thread's work ----------------------------------------------------------------------------------
