@@ -250,7 +250,7 @@ def test_keras_convolutions(keras, tmp_path):
     def network(library, **options):
         layers = library.layers
         return library.Sequential([library.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"),
-                                   layers.AveragePooling2D(), layers.Conv2D(5, 2), layers.Flatten(), layers.Dense(2)],
+                                   layers.AveragePooling2D(2), layers.Conv2D(5, 2), layers.Flatten(), layers.Dense(2)],
                                   **options)
 
     theirs, ours, x = network(keras), network(fnn, dtype="float64"), samples(8, 8, 3)
