@@ -174,6 +174,15 @@ def test_200_steps_of_a_normalizing_layer(keras, name):  # noqa: F811
     follow(keras, [dense(7), (name, (), options), dense(4, "softmax")])
 
 
+def test_200_steps_of_a_convolution(keras):  # noqa: F811
+    penalty = ("regularizers", ("L1L2", {"l1": 2.0**-9, "l2": 2.0**-7}))
+    options = {"activation": "tanh", "kernel_regularizer": penalty, "bias_regularizer": penalty,
+               "activity_regularizer": penalty,
+               "kernel_constraint": ("constraints", ("MaxNorm", {"max_value": 0.75, "axis": [0, 1, 2]}))}
+    follow(keras, [("Reshape", ((3, 2, 1),), {}), ("Conv2D", (5, 2), options), ("Flatten", (), {}),
+                   dense(4, "softmax")])
+
+
 def test_200_steps_of_prelu(keras):  # noqa: F811
     options = {"alpha_regularizer": ("regularizers", ("L2", {"l2": 0.25})),
                "alpha_constraint": ("constraints", ("NonNeg", {}))}

@@ -12,11 +12,13 @@ from fastnn.layers import (
     Activation,
     ActivityRegularization,
     BatchNormalization,
+    Conv2D,
     Dense,
     Dropout,
     Embedding,
     Flatten,
     LayerNormalization,
+    MaxPooling2D,
     PReLU,
     Residual,
 )
@@ -245,6 +247,31 @@ def test_gradients_of_normalizing_layers(where):
     check_gradients(model, x, y)
 
 
+def convolutional(dtype="float64"):
+    options = {"kernel_regularizer": L1L2(0.02, 0.03), "bias_regularizer": L2(0.1), "activity_regularizer": L2(0.01),
+               "kernel_constraint": constraints.MaxNorm(0.1, axis=[0, 1, 2]), "bias_constraint": "non_neg"}
+    return build(Conv2D(70, 3, activation="tanh", **options), MaxPooling2D(2), Conv2D(6, 2, **options), Flatten(),
+                 Dense(3), shape=(9, 8, 5), dtype=dtype)  # fmt: skip
+
+
+def test_gradients_of_filters():
+    x = np.random.default_rng(0).normal(size=(12, 9, 8, 5))
+    check_gradients(randomized(convolutional()), x, data(n=12)[1])
+
+
+def test_filters_are_constrained_and_no_bit_depends_on_threads():
+    x, y = np.random.default_rng(0).normal(size=(40, 9, 8, 5)), data()[1]
+    results = []
+    for threads in THREADS:
+        model = convolutional("float32")
+        losses = model.fit(x, y, epochs=2, batch_size=16, verbose=0, n_threads=threads).history["loss"]
+        results.append((losses, [w.tobytes() for w in model.get_weights()]))
+    assert all(result == results[0] for result in results)
+    norms = np.sqrt((model.layers[0].kernel ** 2).sum(axis=(0, 1, 2)))
+    assert 0.09 < norms.max() <= 0.1 + 1e-6
+    assert (model.layers[2].bias >= 0).all()
+
+
 def test_normalizing_layers_have_penalties_and_constraints():
     x, y = data()
     options = {"gamma_regularizer": L2(0.5), "beta_constraint": constraints.NonNeg(),
@@ -454,6 +481,10 @@ def test_errors_of_user_code_arrive(arguments, error, message, threads):
     (lambda: Dense(3, activity_regularizer=Cauchy()), ValueError, "activity_regularizer must be L1, L2 or L1L2"),
     (lambda: ActivityRegularization(l1=-1), ValueError, "l1"),
     (lambda: build(Dense(3, bias_regularizer="orthogonal")), ValueError, "two dimensions"),
+    (lambda: build(Conv2D(3, 2, kernel_regularizer="orthogonal"), Flatten(), Dense(3), shape=(4, 4, 1)), ValueError,
+     "two dimensions"),
+    (lambda: build(Conv2D(3, 2, kernel_constraint=constraints.MaxNorm(axis=1)), Flatten(), Dense(3), shape=(4, 4, 1)),
+     ValueError, "first or the last dimensions"),
     (lambda: build(Dense(3, bias_constraint=constraints.MaxNorm(axis=1))), ValueError, "axis"),
     (lambda: build(Dense(3, "softmax", activity_regularizer="l2"),
                    loss=fnn.losses.CategoricalCrossentropy(from_logits=True)), ValueError, "from_logits"),

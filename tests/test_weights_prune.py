@@ -11,12 +11,14 @@ from fastnn.layers import (
     Activation,
     AlphaDropout,
     BatchNormalization,
+    Conv2D,
     Dense,
     Dropout,
     Flatten,
     GaussianNoise,
     Input,
     LayerNormalization,
+    MaxPooling2D,
     PReLU,
 )
 from fastnn.weights import (
@@ -161,6 +163,36 @@ def test_what_is_pruned_stays_pruned_and_counts():
     assert not (second & ~first).any()
     prune(model, 0.2)
     assert np.array_equal(model.layers[0].masks["kernel"], second)
+
+
+def convolutional():
+    return build(Conv2D(8, 3, activation="relu"), MaxPooling2D(2), Flatten(), Dense(12, "relu"), Dense(4),
+                 shape=(10, 10, 3))  # fmt: skip
+
+
+def test_filters():
+    model = convolutional()
+    prune(model, 0.5, "structured")
+    kernel, bias = model.layers[0].kernel, model.layers[0].bias
+    gone = ~kernel.any(axis=(0, 1, 2))
+    assert gone.sum() == 4
+    assert np.array_equal(bias == 0, gone)
+    x, y = np.random.default_rng(0).normal(size=(32, 10, 10, 3)), data(n=32)[1]
+    model.fit(x, y, epochs=2, verbose=0)
+    assert np.array_equal(~kernel.any(axis=(0, 1, 2)), gone)
+    small = shrink(model)
+    assert (small.layers[0].filters, small.layers[3].units) == (8, 6)
+    same_predictions(model, small, (10, 10, 3))
+
+
+@pytest.mark.parametrize("method", ["magnitude", "random", "2:4"])
+def test_weights_of_filters(method):
+    model = convolutional()
+    prune(model, *([] if ":" in method else [0.5]), method=method)
+    kernel = model.layers[0].kernel
+    assert (kernel == 0).sum() == (8 * 13 if ":" in method else 108)
+    model.fit(np.random.default_rng(0).normal(size=(32, 10, 10, 3)), data(n=32)[1], epochs=1, verbose=0)
+    assert np.array_equal(kernel != 0, model.layers[0].masks["kernel"])
 
 
 def test_equal_scores_go_in_order():
