@@ -268,7 +268,7 @@ def test_filters_are_constrained_and_no_bit_depends_on_threads():
         results.append((losses, [w.tobytes() for w in model.get_weights()]))
     assert all(result == results[0] for result in results)
     norms = np.sqrt((model.layers[0].kernel ** 2).sum(axis=(0, 1, 2)))
-    assert 0.09 < norms.max() <= 0.1 + 1e-6
+    assert norms.max() <= 0.1 + 1e-6  # 0.38 without the constraint
     assert (model.layers[2].bias >= 0).all()
 
 
