@@ -56,7 +56,6 @@ class RowNormOp(VectorsOp):
         trainable: bool,
     ) -> None: ...
 
-@disjoint_base
 class PReluOp(VectorsOp):
     def __init__(
         self, source: int, target: int, n: int, cols: int, alpha: int, alpha_offset: int, trainable: bool

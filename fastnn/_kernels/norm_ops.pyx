@@ -1,5 +1,6 @@
 """Ops whose parameters are vectors, one number a column: normalizations and PReLU."""
 
+from cython cimport floating
 from libc.string cimport memcpy
 
 from fastnn._kernels.core cimport *
@@ -68,17 +69,11 @@ cdef enum:
     LITTLE = 8192
 
 
-cdef void lerp(double* old, const double* new, Py_ssize_t n, double momentum) noexcept nogil:
+cdef void move(floating* average, const floating* new, Py_ssize_t n, double momentum) noexcept nogil:
+    cdef floating keep = <floating>momentum, take = <floating>(1.0 - momentum)
     cdef Py_ssize_t i
     for i in range(n):
-        old[i] = old[i] * momentum + new[i] * (1.0 - momentum)
-
-
-cdef void lerp_f(float* old, const float* new, Py_ssize_t n, double momentum) noexcept nogil:
-    cdef float keep = <float>momentum, take = <float>(1.0 - momentum)
-    cdef Py_ssize_t i
-    for i in range(n):
-        old[i] = old[i] * keep + new[i] * take
+        average[i] = average[i] * keep + new[i] * take
 
 
 cdef class BatchNormOp(VectorsOp):
@@ -334,11 +329,11 @@ cdef class BatchNormOp(VectorsOp):
         cdef char* variance = run.param + (self.variance_offset + j0) * size
         self.join_moments(run, rows, j0, cols, scratch, width)
         if size == 4:
-            lerp_f(<float*>mean, <float*>(scratch + MEAN * width), cols, self.momentum)
-            lerp_f(<float*>variance, <float*>(scratch + VARIANCE * width), cols, self.momentum)
+            move(<float*>mean, <float*>(scratch + MEAN * width), cols, self.momentum)
+            move(<float*>variance, <float*>(scratch + VARIANCE * width), cols, self.momentum)
         else:
-            lerp(<double*>mean, <double*>(scratch + MEAN * width), cols, self.momentum)
-            lerp(<double*>variance, <double*>(scratch + VARIANCE * width), cols, self.momentum)
+            move(<double*>mean, <double*>(scratch + MEAN * width), cols, self.momentum)
+            move(<double*>variance, <double*>(scratch + VARIANCE * width), cols, self.momentum)
         if not run.k.all_finite(1, cols, mean, cols) or not run.k.all_finite(1, cols, variance, cols):
             run.overflow = 1
 
