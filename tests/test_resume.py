@@ -548,6 +548,13 @@ def test_bad_arguments(arguments, error):
         callbacks.BackupAndRestore(**{"backup_dir": "x", **arguments})
 
 
+def test_lbfgs_is_refused_before_it_begins(tmp_path):
+    model = fnn.Sequential([layers.Dense(1)], seed=0)
+    model.compile(optimizers.LBFGS(), "mse")
+    with pytest.raises(ValueError, match="BackupAndRestore cannot go on with LBFGS"):
+        model.fit(*data(), verbose=0, callbacks=[callbacks.BackupAndRestore(tmp_path)])
+
+
 def test_other_files_in_the_folder_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     fit(network(), [callbacks.BackupAndRestore(tmp_path)])

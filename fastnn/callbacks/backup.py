@@ -10,6 +10,7 @@ from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.callbacks.checkpoint import frequency
 from fastnn.errors import ModelFormatError
 from fastnn.files import StrPath
+from fastnn.optimizers import LBFGS
 
 __all__ = ["BackupAndRestore"]
 
@@ -96,6 +97,8 @@ class BackupAndRestore(Callback):
         return self.save_freq != "epoch" and super().asks(method)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        if isinstance(self.model.optimizer, LBFGS):
+            raise ValueError("BackupAndRestore cannot go on with LBFGS: what that remembers ends with the call of fit")
         self.batches_since = 0
         found = [path for path in (self._latest, self._previous) if os.path.exists(path)]
         for path in found:
