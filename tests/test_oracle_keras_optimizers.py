@@ -163,6 +163,18 @@ def test_second_fit_after_an_average(keras):  # noqa: F811
     same_weights(ours, theirs)
 
 
+@pytest.mark.parametrize("name", ["Adafactor", "Lamb", "Muon"])
+def test_convolution(keras, name):  # noqa: F811
+    """Kernels of four dimensions: a stack of matrices for Adafactor, Adam's for Muon."""
+    layers = [("Conv2D", (5, 3), {"activation": "tanh"}), ("Conv2D", (3, 2), {"activation": "tanh"}),
+              ("Flatten", (), {}), dense(4, "softmax")]
+    ours, theirs = pair(keras, (7, 6, 2), layers)
+    compile_both(keras, ours, theirs, (name, {"weight_decay": 0.03}), LOSS, rate=RATE)
+    x = np.random.default_rng(0).normal(size=(40, 7, 6, 2))
+    fit_both(ours, theirs, x, targets("sparse", 40, 4), epochs=10)
+    same_weights(ours, theirs)
+
+
 def test_factored_moments_of_a_stack_of_matrices(keras):  # noqa: F811
     """Adafactor takes the last two dimensions of a kernel of four: seen where such a kernel is trained alone."""
     from fastnn import reference
