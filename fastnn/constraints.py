@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
 from fastnn._kernels.program import Program
+from fastnn.kernels.restraints import norm_layout
 from fastnn.named import Named, find, number
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize", "deserialize"]
@@ -123,12 +124,12 @@ class MinMaxNorm(Constraint):
         return new
 
     def check(self, shape: Sequence[int]) -> None:
-        kernels.norm_layout(shape, self.axis)
+        norm_layout(shape, self.axis)
 
     def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
         if type(self) not in _CLASSES:  # a subclass may do anything
             return super().lower(program, tensor, shape)
-        return program.norm_constraint(tensor, *kernels.norm_layout(shape, self.axis), *self._range())
+        return program.norm_constraint(tensor, *norm_layout(shape, self.axis), *self._range())
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

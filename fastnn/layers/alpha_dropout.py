@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastnn._kernels.program import Program
-from fastnn.kernels import SELU_FLOOR
+from fastnn.kernels.noise import SELU_FLOOR
 from fastnn.layers.dropout import Dropout
 
 __all__ = ["AlphaDropout"]
