@@ -1,4 +1,4 @@
-"""Models for prediction: batch normalization folded into the dense layers and convolutions beside it."""
+"""Models for prediction: batch normalization folded into the layers with kernels beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fused(model: Any) -> Any:
 
 
 def _fused_chain(layers: Sequence[Layer], shared: set[int]) -> list[Layer]:
-    """The chain without noise, and without each batch normalization that a layer beside it can take over."""
+    """The chain without noise, and without each batch normalization that has a kernel beside it."""
     chain = [layer for layer in layers if not isinstance(layer, (Dropout, GaussianNoise))] or list(layers[:1])
     for layer in chain:
         if isinstance(layer, Container):
@@ -48,9 +48,9 @@ def _fold_one(chain: list[Layer], shared: set[int]) -> bool:
         if not isinstance(norm, BatchNormalization):
             continue
         before, after = chain[i - 1] if i else None, chain[i + 1] if i + 1 < len(chain) else None
-        if (_takes(before, shared) or isinstance(before, Convolution)) and before.activation.name == "linear":
+        if _takes(before, shared) and before.activation.name == "linear":
             _fold_behind(before, *_affine(norm))
-        elif _takes(after, shared):
+        elif _takes(after, shared) and getattr(after, "padding", "valid") == "valid":   # padded zeros are not shifted
             _fold_before(after, *_affine(norm))
         else:
             continue
@@ -59,9 +59,9 @@ def _fold_one(chain: list[Layer], shared: set[int]) -> bool:
     return False
 
 
-def _takes(layer: Any, shared: set[int]) -> TypeGuard[Dense]:
-    """Whether the layer's kernel is its own to change."""
-    return isinstance(layer, Dense) and id(layer) not in shared
+def _takes(layer: Any, shared: set[int]) -> TypeGuard[Dense | Convolution]:
+    """Whether the layer has a kernel (..., inputs, outputs) that is its own to change."""
+    return isinstance(layer, (Dense, Convolution)) and id(layer) not in shared
 
 
 def _affine(norm: BatchNormalization) -> tuple[Array, Array]:
@@ -71,18 +71,19 @@ def _affine(norm: BatchNormalization) -> tuple[Array, Array]:
     return scale, moving.get("beta", 0.0) - moving["moving_mean"] * scale
 
 
-def _fold_behind(dense: Dense | Convolution, scale: Array, shift: Array) -> None:
+def _fold_behind(layer: Dense | Convolution, scale: Array, shift: Array) -> None:
     """``(x @ kernel + bias) * scale + shift``"""
-    _replace(dense, dense.kernel * scale, (0.0 if dense.bias is None else dense.bias) * scale + shift)
+    _replace(layer, layer.kernel * scale, layer.weights.get("bias", 0.0) * scale + shift)
 
 
-def _fold_before(dense: Dense, scale: Array, shift: Array) -> None:
+def _fold_before(layer: Dense | Convolution, scale: Array, shift: Array) -> None:
     """``(x * scale + shift) @ kernel + bias``"""
-    kernel = dense.kernel.astype(np.float64)
-    _replace(dense, scale[:, None] * kernel, (0.0 if dense.bias is None else dense.bias) + shift @ kernel)
+    kernel = layer.kernel.astype(np.float64)
+    shifted = (shift[:, None] * kernel).sum(axis=tuple(range(kernel.ndim - 1)))
+    _replace(layer, scale[:, None] * kernel, layer.weights.get("bias", 0.0) + shifted)
 
 
-def _replace(dense: Dense | Convolution, kernel: Array, bias: Array) -> None:
-    dtype = dense.kernel.dtype
-    dense.weights = {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}
-    dense.__dict__["use_bias"] = True   # fixed once built, and the model is built anew
+def _replace(layer: Dense | Convolution, kernel: Array, bias: Array) -> None:
+    dtype = layer.kernel.dtype
+    layer.weights = {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}
+    layer.__dict__["use_bias"] = True   # fixed once built, and the model is built anew

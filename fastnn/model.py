@@ -435,14 +435,14 @@ class Sequential(Trainer):
     __call__ = predict_on_batch
 
     def fuse(self) -> Sequential:
-        """A new model for prediction, without batch normalization where a `Dense` stands beside it, and without noise.
+        """A new model for prediction, without noise and without batch normalization that has a kernel beside it.
 
         With ``a = gamma / sqrt(moving_variance + epsilon)`` and ``b = beta - moving_mean * a``, a linear Dense or
-        convolution before the normalization takes ``kernel * a`` and ``bias * a + b``; a Dense behind it takes
-        ``a[:, None] * kernel`` and ``bias + b @ kernel``. Dropout and its like do nothing in predictions and do not
-        stand in the way; they are left out. Predictions are equal but for rounding. Normalizations without such a
-        neighbour stay, as do those beside kernels that several layers share. This model stays as it is; the new one
-        has an optimizer that has done no steps.
+        convolution before the normalization takes ``kernel * a`` and ``bias * a + b``; a Dense or unpadded convolution
+        behind it takes ``a[:, None] * kernel`` and ``bias + b @ kernel``. Dropout and its like do nothing in
+        predictions and do not stand in the way; they are left out. Predictions are equal but for rounding.
+        Normalizations without such a neighbour stay, as do those beside kernels that several layers share. This model
+        stays as it is; the new one has an optimizer that has done no steps.
 
         Returns
         -------
