@@ -97,7 +97,7 @@ class Dense(Layer):
             raise ValueError(f"transposed={transposed} says how to use the kernel of another layer; tied_to names none")
         if tied_to is not None and not (kernel_regularizer is None and kernel_constraint is None):
             raise ValueError("kernel_regularizer and kernel_constraint must be None in a tied layer; they belong to "
-                             f"the layer that has the kernel. Received {kernel_regularizer!r} and {kernel_constraint!r}")
+                             f"the layer that has the kernel; received {kernel_regularizer!r}, {kernel_constraint!r}")
         self.tied_to, self.transposed = tied_to, transposed
         self._tie: Dense | None = None  # found in the model, and whether its kernel is used transposed
         self._flip = False
