@@ -410,6 +410,14 @@ def test_options_of_optimizers_see_whole_gradients_with_penalties(optimizer):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
+def test_ridge_regression_by_lbfgs():
+    x, y = data(n=200, outputs=1)
+    model = build(Dense(1, use_bias=False, kernel_regularizer=L2(0.3)), optimizer=fnn.optimizers.LBFGS())
+    model.fit(x, y, epochs=50, verbose=0)
+    want = np.linalg.solve(x.T @ x / 200 + 0.3 * np.eye(9), x.T @ y / 200)
+    np.testing.assert_allclose(model.layers[0].kernel, want, rtol=1e-4, atol=1e-6)
+
+
 # ---- names, files, errors ----------------------------------------------------------------------------------
 
 

@@ -233,6 +233,15 @@ def test_training_keeps_them(optimizer):
         assert (layer.kernel[mask] != old[mask]).mean() > 0.6  # behind a dead ReLU nothing moves
 
 
+def test_lbfgs_keeps_them():
+    model, (x, y) = mlp(optimizer=fnn.optimizers.LBFGS()), data()
+    prune(model, 0.7)
+    before = model.evaluate(x, y)
+    model.fit(x, y, epochs=5, verbose=0)
+    assert model.evaluate(x, y) < before
+    assert zeros(model) == [420, 210, 28]
+
+
 def test_removed_weights_have_no_gradient():
     model, (x, y) = mlp(), data()
     prune(model, 0.7)
