@@ -169,8 +169,9 @@ def _fit(model: Sequential, part: Part, validation: Part | None, args: argparse.
     optimizer, watch = model.optimizer, _EpochTimes()
     assert optimizer is not None
     say("network", f"{_sizes(model)}, {args.activation}, {model.count_params():,} parameters, {model.dtype}")
-    say("training", f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, batches of "
-                    f"{args.batch_size}, at most {effective_n_threads(args.threads)} threads\n")
+    how = (f"{optimizer.max_iter} iterations an epoch" if isinstance(optimizer, optimizers.LBFGS)
+           else f"learning rate {optimizer.learning_rate:g}, batches of {args.batch_size}")
+    say("training", f"{optimizer.name}, {how}, at most {effective_n_threads(args.threads)} threads\n")
     model.fit(part[0], part[1], batch_size=args.batch_size, epochs=args.epochs, validation_data=validation,
               callbacks=[watch], verbose=1 if sys.stderr.isatty() else 2, n_threads=args.threads)
     return min(watch.seconds)

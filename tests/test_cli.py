@@ -274,6 +274,12 @@ OPTIMIZERS = [
 ]
 
 
+def test_full_batches(run, flowers, tmp_path):
+    code, out, _ = run("train", flowers, "--target", "species", *QUICK, "--optimizer", "lbfgs", "--out", tmp_path / "m")
+    assert code == 0
+    assert "lbfgs, 20 iterations an epoch" in out
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.kind)
 @pytest.mark.parametrize("classes", [4, None])
@@ -345,6 +351,7 @@ def test_usage_errors(fails):
 
 @pytest.mark.parametrize(("options", "match"), [
     (["--epochs", 0], "epochs"), (["--epochs", -1], "epochs"), (["--batch-size", 0], "batch-size"),
+    (["--optimizer", "lbfgs", "--learning-rate", "0.1"], "LBFGS has no learning_rate"),
     (["--hidden", "0"], "units"), (["--learning-rate", "nan"], "learning_rate"), (["--dropout", 1], "rate"),
     (["--seed", -1], "seed"), (["--activation", "rellu"], "relu"), (["--optimizer", "adamm"], "adam"),
     (["--task", "x"], "choice"), (["--validation-split", 1], "validation-split"), (["--threads", 0], "threads"),

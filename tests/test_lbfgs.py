@@ -204,9 +204,9 @@ def test_other_uses_refused(tmp_path):
         model.fit(lambda: iter([(x, y)]), verbose=0)
     with pytest.raises(ValueError, match="cannot go on from a file"):
         model.fit(x, y, verbose=0, resume=tmp_path / "run.safetensors")
-    with pytest.raises(AttributeError, match="has no learning_rate"):
+    with pytest.raises(TypeError, match="has no learning_rate"):
         model.optimizer.learning_rate = 0.1
-    with pytest.raises(AttributeError, match="has no weight_decay"):
+    with pytest.raises(TypeError, match="has no weight_decay"):
         model.optimizer.weight_decay = 0.1
 
 

@@ -67,6 +67,6 @@ class LBFGS(Optimizer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("learning_rate", "weight_decay") and hasattr(self, "max_iter"):
-            raise AttributeError(f"LBFGS has no {name}: its line search finds the length of each step, and penalties "
-                                 "are those of the layers")
+            raise TypeError(f"LBFGS has no {name}: its line search finds the length of each step, and penalties "
+                            "are those of the layers")
         super().__setattr__(name, value)
