@@ -22,7 +22,6 @@ class NormConstraint(Restraint):
         self, tensor: int, rows: int, cols: int, columns: bool, low: float, high: float, rate: float
     ) -> None: ...
 
-@disjoint_base
 class NonNegative(Restraint): ...
 
 @disjoint_base
