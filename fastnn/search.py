@@ -109,11 +109,12 @@ class Search:
             start += size
 
     def close(self) -> None:
-        """Leave the best weights in the model."""
+        """Leave the best weights in the model, and give back the memory for all samples."""
         if self._thread.is_alive():
             self._answers.put(None)
             self._thread.join()
         self._write(self.best)
+        self.model._workspaces.pop("gradients", None)
 
     # ---- scipy's --------------------------------------------------------------------------------------------
 
