@@ -14,7 +14,7 @@
  */
 
 /* Patches of a block: half of a small L2 cache, and so many positions at most. */
-enum { FN(PATCHES) = 262144 / sizeof(T), FN(POSITIONS) = (16 * FNN_MR) };
+enum { FN(PATCHES) = 131072 / sizeof(T), FN(LEAST) = 4 * FNN_MR, FN(POSITIONS) = 16 * FNN_MR };
 /* Kernel gradients: positions of a block, kernel rows of a call at most, and those of them whose patches stay in the L1
  * cache while the panels of dz pass. From how many positions on samples are taken alone: dz of several has to be
  * copied, since a product needs rows at equal distances, which costs as much as sums over less than that. */
@@ -25,13 +25,15 @@ typedef struct {
     fnn_size sample, samples, p0, p1;
 } FN(block);
 
+INLINE fnn_size FN(within)(fnn_size a, fnn_size low, fnn_size high) { return a < low ? low : a < high ? a : high; }
+
 INLINE fnn_size FN(n_positions)(const fnn_window *w) { return w->out_height * w->out_width; }
 INLINE fnn_size FN(patch_size)(const fnn_window *w) { return w->size_y * w->size_x * w->channels; }
 
 INLINE fnn_size FN(most_positions)(const fnn_window *w)
 {
     const fnn_size fit = FN(PATCHES) / FN(patch_size)(w) / FNN_MR * FNN_MR;
-    return fit < FNN_MR ? FNN_MR : fit < FN(POSITIONS) ? fit : FN(POSITIONS);
+    return FN(within)(fit, FN(LEAST), FN(POSITIONS));
 }
 
 INLINE fnn_size FN(n_blocks)(fnn_size rows, fnn_size positions, fnn_size most)
@@ -64,8 +66,6 @@ INLINE fnn_size FN(in_place)(const fnn_window *w)
 
 /* One channel: patches are copied column by column, many positions in a run, where rows would be of a few numbers. */
 INLINE int FN(turned)(const fnn_window *w) { return w->channels == 1 && w->stride_x == 1; }
-
-INLINE fnn_size FN(within)(fnn_size a, fnn_size low, fnn_size high) { return a < low ? low : a < high ? a : high; }
 
 INLINE void FN(copy)(T *to, const T *from, fnn_size n)
 {
