@@ -547,6 +547,19 @@ def test_masks_are_cut_and_training_goes_on():
     assert small.optimizer.get_config() == model.optimizer.get_config()
 
 
+def test_learning_rate_multipliers_stay():
+    model = build(Dense(30, "relu"), fnn.layers.Residual([Dense(30)]), fnn.layers.Columns(slice(0, 30)), Dense(4))
+    rates = fnn.weights.discriminative(model)
+    model.layers[2].learning_rate_multiplier = 0.25
+    model.layers[1].sublayers[0].learning_rate_multiplier = 0.5
+    assert len(set(rates.values())) == 3
+    small = shrink(model)
+    for old, new in zip(model.layers, small.layers, strict=True):
+        assert [layer.learning_rate_multiplier for layer in new.family()] == [
+            layer.learning_rate_multiplier for layer in old.family()]
+        assert type(old).from_config(old.get_config()).learning_rate_multiplier == old.learning_rate_multiplier
+
+
 def test_nothing_to_do():
     model = mlp()
     small = shrink(model)

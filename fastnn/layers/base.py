@@ -262,7 +262,11 @@ class Layer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """A new layer from what ``get_config`` returned."""
-        return cls(**config)
+        arguments = dict(config)
+        multiplier = arguments.pop("learning_rate_multiplier", 1.0)
+        layer = cls(**arguments)
+        layer.learning_rate_multiplier = multiplier
+        return layer
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Programs and shapes follow from the arguments; a change would be saved, but not trained.

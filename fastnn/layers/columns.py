@@ -86,7 +86,7 @@ class Columns(Layer):
             if not isinstance(parts, list) or len(parts) != 3:
                 raise ValueError(f"indices={indices!r}; integers or {{'slice': [start, stop, step]}} are allowed")
             indices = slice(*parts)
-        return cls(**(config | {"indices": indices}))
+        return super().from_config(config | {"indices": indices})
 
 
 def _checked(indices: Any) -> slice | list[int]:

@@ -119,7 +119,7 @@ class Container(Layer):
     def from_config(cls, config: dict[str, Any]) -> Layer:
         from fastnn.layers.registry import revived
 
-        return cls(**revived(config))
+        return super().from_config(revived(config))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -66,11 +66,7 @@ def get(class_name: str, config: dict[str, Any], custom_objects: Mapping[str, ty
     if class_name not in known:
         raise ValueError(f"unknown layer class {class_name!r}; known: {', '.join(sorted(known))}. "
                          "Name classes of your own in custom_objects")
-    config = dict(config)
-    multiplier = config.pop("learning_rate_multiplier", 1.0)
-    layer = known[class_name].from_config(config)
-    layer.learning_rate_multiplier = multiplier
-    return layer
+    return known[class_name].from_config(config)
 
 
 def revived(value: Any) -> Any:
