@@ -139,6 +139,27 @@ def test_neurons_of_all_layers_together_leave_one_in_each():
     assert model.layers[0].kernel.any(axis=0).sum() == 3
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+@pytest.mark.parametrize("method", ["magnitude", "random", "taylor", "structured"])
+def test_one_of_each_layer_stays(method, scope):
+    model = build(Dense(5, "relu"), Dense(3, "relu"), Dense(2), shape=(8,))
+    given = data(16, 8, 2) if method == "taylor" else None
+    for sparsity in (0.0, 0.95, 0.999):
+        before = [layer.kernel.any(axis=0) for layer in model.layers]
+        prune(model, sparsity, method, scope=scope, data=given)
+    for layer, there in zip(model.layers[:2 if method == "structured" else 3], before, strict=False):
+        left = layer.kernel.any(axis=0) if method == "structured" else layer.kernel != 0
+        assert left.sum() == 1
+        assert not (layer.kernel.any(axis=0) & ~there).any()
+
+
+def test_one_of_each_layer_stays_while_training():
+    model = build(Dense(5, "tanh"), Dense(1), shape=(8,), seed=2)
+    x, y = data(32, 8, 1)
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[PruningSchedule(0.99, end_step=6, frequency=1)])
+    assert zeros(model) == [39, 4]
+
+
 @pytest.mark.parametrize(("pattern", "n", "m"), [("2:4", 2, 4), ("1:4", 1, 4), ("3:7", 3, 7)])
 def test_patterns(pattern, n, m):
     model = mlp()

@@ -108,11 +108,22 @@ def _lowest(scores: Array, removed: Mask, count: int) -> Mask:
     return gone
 
 
+def _best_above_all(score: Array, mask: Mask) -> Array:
+    """The scores, with infinity for the highest of what is there, the last of equal ones: a layer that loses everything
+    gives a constant."""
+    found = np.array(score)
+    found[len(score) - 1 - np.where(mask, score, -np.inf)[::-1].argmax()] = np.inf
+    return found
+
+
 def _share(scores: Sequence[Array], masks: Sequence[Mask], sparsity: float, scope: str) -> list[Mask]:
-    """New masks without the `sparsity` lowest scores of each array, or of them all together."""
+    """New masks without the `sparsity` lowest scores of each array, or of them all together; one of each stays."""
+    scores = [_best_above_all(score, mask) for score, mask in zip(scores, masks, strict=True)]
     if scope == "layer":
-        return [~_lowest(score, ~mask, round(sparsity * score.size)) for score, mask in zip(scores, masks, strict=True)]
-    gone = _lowest(np.concatenate(scores), ~np.concatenate(masks), round(sparsity * sum(s.size for s in scores)))
+        return [~_lowest(score, ~mask, min(round(sparsity * score.size), score.size - 1))
+                for score, mask in zip(scores, masks, strict=True)]
+    size = sum(score.size for score in scores)
+    gone = _lowest(np.concatenate(scores), ~np.concatenate(masks), min(round(sparsity * size), size - len(scores)))
     ends = np.cumsum([score.size for score in scores])
     return [~part for part in np.split(gone, ends[:-1])]
 
@@ -145,13 +156,9 @@ def _weight_masks(model: Sequential, kernels: Sequence[_Kernel], sparsity: float
 
 
 def _neuron_masks(kernels: Sequence[_Kernel], sparsity: float, scope: str) -> list[Mask]:
-    """Whole columns, by the root mean square of their weights; one of a layer stays at least."""
-    scores, masks = [], list[Mask]()
-    for kernel in kernels:
-        score = np.sqrt(np.square(kernel.weight, dtype=np.float64).mean(axis=0))
-        score[score.argmax()] = np.inf
-        scores.append(score)
-        masks.append(np.asarray(kernel.mask.any(axis=0)))
+    """Whole columns, by the root mean square of their weights."""
+    scores = [np.sqrt(np.square(kernel.weight, dtype=np.float64).mean(axis=0)) for kernel in kernels]
+    masks = [np.asarray(kernel.mask.any(axis=0)) for kernel in kernels]
     kept = _share(scores, masks, sparsity, scope)
     return [np.repeat(mask[None], len(kernel.weight), axis=0) & kernel.mask
             for mask, kernel in zip(kept, kernels, strict=True)]
@@ -227,8 +234,8 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
     model : Sequential
         Built; changed in place.
     sparsity : float
-        Part of the weights (of the neurons for "structured") that are zero afterwards, in [0, 1). An n:m pattern has
-        its own: leave it out there.
+        Part of the weights (of the neurons for "structured") that are zero afterwards, in [0, 1), rounded to whole
+        ones; but of each layer at least one stays. An n:m pattern has its own: leave it out there.
     method : str, default "magnitude"
         - ``"magnitude"``: those nearest to zero go (Han et al., "Learning both weights and connections for efficient
           neural networks", 2015);
@@ -237,8 +244,8 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
           them, averaged over batches of `data` (Molchanov et al., "Importance estimation for neural network pruning",
           2019). The model must be compiled;
         - ``"structured"``: whole neurons, or filters, with the smallest root mean square of the weights that lead
-          into them (after Li et al., "Pruning filters for efficient ConvNets", 2017); their biases go too, at least
-          one neuron of a layer stays, and the last layer is left alone. `shrink` then makes the model smaller;
+          into them (after Li et al., "Pruning filters for efficient ConvNets", 2017); their biases go too, and the
+          last layer is left alone. `shrink` then makes the model smaller;
         - ``"2:4"`` or any other ``"n:m"``: of each m consecutive inputs of a neuron the n largest weights stay
           (Mishra et al., "Accelerating sparse deep neural networks", 2021).
     scope : {"layer", "global"}, default "layer"
@@ -476,7 +483,7 @@ class PruningSchedule(Callback):
 
     At step t, counted from the beginning of `fit`, the sparsity is ``s1 + (s0 - s1) * (1 - (t - begin_step) /
     (end_step - begin_step)) ** power``: quick at first, while there is much to choose from. After `end_step` it stays
-    at s1.
+    at s1. As with `prune`, at least one weight (one neuron for "structured") of each layer stays.
 
     Parameters
     ----------
