@@ -54,7 +54,8 @@ def find(identifier: Any, base: type[N], table: Mapping[str, Callable[..., N]]) 
     spelt = {key.replace("_", ""): key for key in table}
     identifier = spelt.get(identifier.lower().replace("_", ""), identifier)
     if identifier not in table:
-        close = difflib.get_close_matches(identifier.lower(), table, n=1)
+        # One wrong letter of the two of "l3" is a ratio of 0.5.
+        close = difflib.get_close_matches(identifier.lower(), table, n=1, cutoff=0.5 if len(identifier) < 3 else 0.6)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"unknown {kind} {identifier!r}.{hint} Allowed: {', '.join(table)}")
     return table[identifier](**arguments)

@@ -108,6 +108,7 @@ def test_config_round_trip(case):
     (lambda: L2()(np.array(["a"])), TypeError, "real numbers"),
     (lambda: L2()(np.ones(3, complex)), TypeError, "complex128"),
     (lambda: regularizers.get("ortogonal"), ValueError, "Did you mean 'orthogonal'"),
+    (lambda: regularizers.get("l3"), ValueError, r"Did you mean 'l[12]'\? Allowed: l1, l2"),
     (lambda: regularizers.get(0.01), TypeError, "received 0.01"),
     (lambda: regularizers.get({"name": "l2", "l1": 1.0}), TypeError, "l1"),
     (lambda: Regularizer()(1.0), NotImplementedError, "must define __call__"),
