@@ -226,3 +226,13 @@ def test_saved_with_the_model(tmp_path):
     assert again.optimizer.get_config() == model.optimizer.get_config()
     assert np.array_equal(vector_of(model), vector_of(again))
     again.fit(x, y, verbose=0)
+
+
+def test_options_of_the_others_are_refused():
+    for options in ({"clipnorm": 1}, {"learning_rate": 0.1}, {"gradient_accumulation_steps": 2}):
+        with pytest.raises(TypeError, match=f"LBFGS has no argument '{next(iter(options))}'.*Allowed: max_iter, tol, ftol"):
+            LBFGS(**options)
+    with pytest.raises(TypeError, match=r"no argument 'maxiter'. Did you mean 'max_iter'\?"):
+        LBFGS(maxiter=3)
+    assert fnn.optimizers.get(LBFGS(max_iter=3).get_config()).get_config() == LBFGS(3).get_config()
+    assert "unknown" not in repr(LBFGS())

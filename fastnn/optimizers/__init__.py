@@ -3,8 +3,8 @@
 An optimizer holds numbers only; the kernels take its steps, and the model keeps its slots (the arrays that
 last from step to step). In the formulas ``p`` is a parameter, ``g`` its gradient, ``t`` the step (the first
 is 1) and ``lr`` the learning rate. With a `weight_decay` every step begins with
-``p -= lr * weight_decay * p`` (Loshchilov and Hutter, 2019). All optimizers take the options of `Optimizer` as
-keywords.
+``p -= lr * weight_decay * p`` (Loshchilov and Hutter, 2019). All optimizers but `LBFGS` take the options of `Optimizer`
+as keywords.
 """
 
 from __future__ import annotations

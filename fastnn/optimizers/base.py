@@ -116,11 +116,7 @@ class Optimizer(Named):
                  ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = None,
                  gradient_accumulation_steps: int | None = None, exclude_from_weight_decay: Sequence[str] = (),
                  **unknown: Any) -> None:
-        for argument in unknown:
-            known = [name for name in self._arguments_of() if name != "self"]
-            close = difflib.get_close_matches(argument, known, n=1)
-            raise TypeError(f"{type(self).__name__} has no argument {argument!r}."
-                            + (f" Did you mean {close[0]!r}?" if close else "") + f" Allowed: {', '.join(known)}")
+        self._refuse(unknown)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
@@ -161,6 +157,14 @@ class Optimizer(Named):
         return {argument.name: argument.default
                 for argument in (*own.values(), *(options.values() if takes_options else ()))
                 if argument.kind is not argument.VAR_KEYWORD}
+
+    def _refuse(self, unknown: Iterable[str]) -> None:
+        """TypeError for arguments that there are not."""
+        for argument in unknown:
+            known = [name for name in self._arguments_of() if name != "self"]
+            close = difflib.get_close_matches(argument, known, n=1)
+            raise TypeError(f"{type(self).__name__} has no argument {argument!r}."
+                            + (f" Did you mean {close[0]!r}?" if close else "") + f" Allowed: {', '.join(known)}")
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments; of the options those that are not as they are by default."""

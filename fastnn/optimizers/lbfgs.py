@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from fastnn.inputs import check_count
@@ -22,7 +23,7 @@ class LBFGS(Optimizer):
 
     Its memory belongs to one call of `fit`: a second call begins anew from the weights, and so does a model that is
     loaded. Layers that act at random or on statistics of a batch while they train, constraints, streams and
-    `train_on_batch` are refused.
+    `train_on_batch` are refused. It has none of the options of `Optimizer`, such as clipping.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class LBFGS(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        For an argument of another type or out of its range.
+        For an argument that does not exist, of another type or out of its range.
 
     Examples
     --------
@@ -57,13 +58,20 @@ class LBFGS(Optimizer):
     name = kind = "lbfgs"
 
     def __init__(self, max_iter: int = 20, tol: float = 1e-5, ftol: float = 2.2e-9, history_size: int = 10,
-                 max_line_search: int = 20) -> None:
+                 max_line_search: int = 20, **unknown: Any) -> None:
+        self._refuse(unknown)
         super().__init__(1.0)
         self.max_iter = check_count("max_iter", max_iter)
         self.tol = number("tol", tol, NOT_NEGATIVE)
         self.ftol = number("ftol", ftol, NOT_NEGATIVE)
         self.history_size = check_count("history_size", history_size)
         self.max_line_search = check_count("max_line_search", max_line_search)
+
+    @classmethod
+    def _arguments_of(cls) -> dict[str, Any]:
+        # The keywords that it takes only to refuse them are no options.
+        return {name: argument.default for name, argument in inspect.signature(cls).parameters.items()
+                if argument.kind is not argument.VAR_KEYWORD}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("learning_rate", "weight_decay") and hasattr(self, "max_iter"):
