@@ -290,10 +290,13 @@ class Sequential(Trainer):
 
     def _exclusively(self, what: str, from_callback: bool = False) -> AbstractContextManager[None]:
         """Refuse a second call that changes the model while one is running, but for what a callback may do."""
-        if from_callback and self._holder == threading.get_ident():
+        inside = self._holder == threading.get_ident()
+        if inside and from_callback:
             return nullcontext()
-        return Exclusive(self._busy, f"{what} was called while the model is being trained in another call; "
-                                     "one training at a time is allowed for a model")
+        where = "inside a callback of the model's own training" if inside else \
+            "while the model is being trained in another call"
+        return Exclusive(self._busy, f"{what} was called {where}; one training at a time is allowed for a model, and "
+                                     "nothing that changes what is trained")
 
     # ---- programs -------------------------------------------------------------------------------------------
 

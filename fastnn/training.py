@@ -256,7 +256,7 @@ class Trainer:
         DivergenceError
             If the loss of a batch is not finite; the weights are those from before that batch.
         RuntimeError
-            If the model is being trained in another thread.
+            If the model is being trained already: in another thread, or by the call whose callback this is.
         """
         _ = self._loss  # refuses a model that is not compiled
         batch_size = check_count("batch_size", 32 if batch_size is None else batch_size)

@@ -672,3 +672,24 @@ def test_averages_that_the_optimizer_does_not_keep():
         classifier().fit(x, y, verbose=0, callbacks=[callbacks.SwapEMAWeights()])
     with pytest.raises(TypeError, match="swap_on_epoch must be"):
         callbacks.SwapEMAWeights(1)
+
+
+def test_what_a_callback_may_not_do_says_so():
+    model = fnn.Sequential([fnn.Input((3,)), fnn.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.zeros((8, 3)), np.zeros(8)
+    calls = {"fit": lambda: model.fit(x, y), "compile": lambda: model.compile("sgd", "mse"),
+             "add": lambda: model.add(fnn.layers.Dense(1)), "train_on_batch": lambda: model.train_on_batch(x, y)}
+    said = {}
+
+    class Nested(fnn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            for name, call in calls.items():
+                with pytest.raises(RuntimeError) as caught:
+                    call()
+                said[name] = str(caught.value)
+
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[Nested()])
+    assert said.keys() == calls.keys()
+    for name, message in said.items():
+        assert message.startswith(f"{name} was called inside a callback of the model's own training;")
