@@ -214,6 +214,7 @@ class Sequential(Trainer):
         step = ALIGNMENT // np.dtype(self.dtype).itemsize
         before: dict[str, tuple[Layer, tuple[int, ...]]] = {}
         for leaf, leaf_shape in self._walk(self.input_shape):
+            leaf.check_dtype(self.dtype)
             leaf.join(leaf_shape, before)
             before[leaf.path] = leaf, leaf_shape
             for name, spec in leaf.parameters(leaf_shape).items():

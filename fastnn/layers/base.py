@@ -148,6 +148,9 @@ class Layer:
         """Look up other layers: `before` has those that stand before this one in the model, with the shapes of their
         inputs, by path."""
 
+    def check_dtype(self, dtype: str) -> None:
+        """ValueError where the layer cannot compute in the model's dtype."""
+
     def trace(self, input_shape: tuple[int, ...], columns: Array | None,
               found: list[tuple[str, Array, int]]) -> Array | None:
         """Follow columns of the model's input: `columns` (n_inputs,) are those that the layer's inputs are copies

@@ -85,13 +85,15 @@ class Embedding(Layer):
         return {"embeddings": Parameter((self.input_dim, self.output_dim), self.embeddings_initializer, True,
                                         self.embeddings_regularizer, self.embeddings_constraint)}
 
+    def check_dtype(self, dtype: str) -> None:
+        if self.input_dim > MOST[dtype]:
+            raise ValueError(f"input_dim must be at most {MOST[dtype]} in {dtype}, where larger integers are not exact; "
+                             f"received {self.input_dim}")
+
     def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> None:
         if columns is not None:
             found.append((self.path, columns, self.input_dim))
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
-        if self.input_dim > MOST[program.dtype]:
-            raise ValueError(f"input_dim must be at most {MOST[program.dtype]} in {program.dtype}, where larger "
-                             f"integers are not exact; received {self.input_dim}")
         return program.embedding(source, self.input_dim, self.output_dim, self._tensor(program, "embeddings"),
                                  self.trainable, self.path)
