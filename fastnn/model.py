@@ -218,7 +218,7 @@ class Sequential(Trainer):
             leaf.join(leaf_shape, before)
             before[leaf.path] = leaf, leaf_shape
             for name, spec in leaf.parameters(leaf_shape).items():
-                spec.check()
+                spec.check(f"{leaf.path}.{name}")
                 plan.append((leaf, name, spec.shape, spec.initializer, offset))
                 offset += -(-math.prod(spec.shape) // step) * step
         check_size(f"a model of {len(plan)} parameter arrays", offset)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastnn as fnn
 from fastnn import regularizers
 from fastnn.regularizers import L1, L1L2, L2, OrthogonalRegularizer, Regularizer
 
@@ -117,3 +118,12 @@ def test_config_round_trip(case):
 def test_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_orthogonal_kernels_of_convolutions_are_refused_by_name():
+    for layer in (fnn.layers.Conv2D(2, 3, kernel_regularizer="orthogonal", name="edges"),
+                  fnn.layers.Residual([fnn.layers.Conv2D(1, 1, kernel_regularizer="orthogonal", name="edges")])):
+        with pytest.raises(ValueError, match=r"edges.kernel: Orthogonal.* two dimensions; received shape \([13], "):
+            fnn.Sequential([fnn.Input((8, 8, 1)), layer])
+    with pytest.raises(ValueError, match=r"^dense.bias: "):
+        fnn.Sequential([fnn.Input((3,)), fnn.layers.Dense(2, bias_constraint=fnn.constraints.MaxNorm(axis=1))])

@@ -36,11 +36,14 @@ class Parameter(NamedTuple):
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
 
-    def check(self) -> None:
-        """ValueError if the regularizer or the constraint does not suit the shape."""
+    def check(self, path: str) -> None:
+        """ValueError if the regularizer or the constraint does not suit the shape; `path` is the parameter's."""
         for restraint in (self.regularizer, self.constraint):
-            if restraint is not None:
-                restraint.check(self.shape)
+            try:
+                if restraint is not None:
+                    restraint.check(self.shape)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
 
 
 class Layer:
