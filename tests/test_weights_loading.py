@@ -235,3 +235,11 @@ def test_without_h5py(monkeypatch, tmp_path):
                         if name == "h5py" else real(name, *rest))
     with pytest.raises(ImportError, match=r"pip install 'fastnn\[h5\]'"):
         load_keras(network(), tmp_path / "k.weights.h5")
+
+
+def test_a_name_without_a_module_is_shown_as_it_is():
+    model = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(3)], seed=0)
+    with pytest.raises(ValueError, match=r"\n  a \(2,\): the target has no such weight|\n  a -> "):
+        load_pytorch(model, {"a": np.zeros(2)})
+    report = load_pytorch(model, {"weight": np.ones((3, 4)), "bias": np.zeros(3)})
+    assert [entry.source for entry in report.carried] == ["weight", "bias"]

@@ -110,7 +110,7 @@ def load_pytorch(model: Sequential, source: str | os.PathLike[str] | Mapping[str
         for parameter, tensor in modules[module].items():
             known = PYTORCH.get(parameter, ())
             name = next((name for name in known if name in places[layer]), parameter)
-            source_name = f"{module}.{parameter}"
+            source_name = f"{module}.{parameter}" if module else parameter
             given[source_name] = _rearranged(name, tensor, images.get(layer))
             pairs[source_name] = f"{layer}.{name}"
     wanted = [f"{layer}.{name}" for layer in paired.values() for name in places[layer]]
