@@ -6,7 +6,7 @@ A class is looked up among fastnn's own and those that the caller names; nothing
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from fastnn import losses, metrics, optimizers
@@ -22,7 +22,7 @@ from fastnn.schedules import LearningRateSchedule
 if TYPE_CHECKING:
     from fastnn.model import Sequential
 
-__all__ = ["described_model", "described_object", "new_model", "new_training_objects"]
+__all__ = ["described_model", "described_object", "differences", "new_model", "new_training_objects"]
 
 MAX_LAYERS = 10_000
 OF_WEIGHTS = Initializer, Regularizer, Constraint
@@ -36,6 +36,31 @@ def described_model(model: Sequential) -> dict[str, Any]:
 
 def described_object(thing: Any) -> dict[str, Any]:
     return {"class_name": type(thing).__name__, "config": thing.get_config()}
+
+
+def differences(saved: Any, here: Any, path: str = "") -> Iterator[str]:
+    """What differs between two descriptions, with its path: ``"layers[0].units is 5 in the file, 6 here"``."""
+    if isinstance(saved, dict) and isinstance(here, dict):
+        same_class = saved.get("class_name") == here.get("class_name")
+        for key in sorted(saved.keys() | here.keys()) if same_class else ["class_name"]:
+            # The arguments of an object are named as if they were its own, as in Python.
+            inner = path if key == "config" else f"{path}.{_shown_key(key)}".lstrip(".")
+            if key in saved and key in here:
+                yield from differences(saved[key], here[key], inner)
+            else:
+                there, value = ("in the file", saved[key]) if key in saved else ("here", here[key])
+                yield f"{inner or key} is {brief(value)} {there} only"
+    elif isinstance(saved, list) and isinstance(here, list):
+        if len(saved) != len(here):
+            yield f"{path or 'it'} has {len(saved)} entries in the file, {len(here)} here"
+        for i, (one, other) in enumerate(zip(saved, here, strict=False)):
+            yield from differences(one, other, f"{path}[{i}]")
+    elif saved != here:
+        yield f"{path or 'it'} is {brief(saved)} in the file, {brief(here)} here"
+
+
+def _shown_key(key: str) -> str:
+    return key if key.isidentifier() and len(key) <= 40 else brief(key)
 
 
 def new_model(config: dict[str, Any], custom: dict[str, type]) -> Sequential:

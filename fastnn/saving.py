@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._safetensors import MAX_COUNT, Header, Table, brief, encode, read_header, read_tensors
-from fastnn.descriptions import described_model, described_object, new_model, new_training_objects
+from fastnn.descriptions import described_model, described_object, differences, new_model, new_training_objects
 from fastnn.errors import ModelFormatError
 from fastnn.files import StrPath, write_file
 from fastnn.inputs import check_count, check_shape
@@ -37,6 +37,7 @@ VERSION = "1"
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
 PARTS = ("model", "training", "user")
 RUN = "run."  # tensors of a run of `fit`
+SHOWN = 3  # differences that an error names
 SETTINGS = ("learning_rate", "weight_decay")  # of an optimizer, which callbacks may change
 # Averages of squares and magnitudes; a negative one would make the next step NaN.
 NEVER_NEGATIVE = {f"optimizer.{slot}" for slot in
@@ -365,8 +366,11 @@ def _compare_descriptions(model: Sequential, config: dict[str, Any], training: d
         ("loss", training.get("loss"), described_object(model.loss)),
         ("metrics", training.get("metrics"), [described_object(metric) for metric in model.metrics]),
     ]:
-        if _steady(saved) != _steady(_as_json(here)):
-            raise ValueError(f"it is of another {what}: {brief(saved)}, here {brief(here)}. Make the same one, or "
+        path = what if isinstance(here, list) else ""
+        # A layer's name stands among its arguments too.
+        if found := list(dict.fromkeys(differences(_steady(saved), _steady(_as_json(here)), path))):
+            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            raise ValueError(f"it is of another {what}: {'; '.join(found[:SHOWN])}{more}. Make the same one, or "
                              "remove the file to begin anew")
 
 

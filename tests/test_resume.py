@@ -460,6 +460,39 @@ def test_the_backup_of_another_training_is_refused(backup, said):
     assert len(list(backup.iterdir())) == 2
 
 
+def wider(units=8, names=("first", "last"), dropout=0.3, loss="sparse_categorical_crossentropy",
+          metrics=("accuracy", "auc")):
+    model = fnn.Sequential([layers.Dense(units, activation="tanh", name=names[0]), layers.Dropout(dropout),
+                            layers.Dense(3, activation="softmax", name=names[1])], seed=3)
+    model.compile("adam", loss, metrics=list(metrics))
+    return model
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: wider(9), r"another model: layers\[0\].units is 8 in the file, 9 here\. Make the same"),
+    (lambda: wider(9, ("a", "b"), 0.5), r"another model: layers\[0\].name is 'first' in the file, 'a' here; "
+     r"layers\[0\].units is 8 in the file, 9 here; layers\[1\].rate is 0.3 in the file, 0.5 here; and 1 more\. Make"),
+    (lambda: network("sgd"), "another optimizer: class_name is 'Adam' in the file, 'SGD' here. Make"),
+    (lambda: network(optimizers.Adam(beta_1=0.8)), r"another optimizer: beta_1 is 0.9 in the file, 0.8 here\. Make"),
+    (lambda: wider(loss=fnn.losses.SparseCategoricalCrossentropy(label_smoothing=0.1)),
+     r"another loss: label_smoothing is 0.0 in the file, 0.1 here\. Make"),
+    (lambda: wider(metrics=["accuracy"]), r"another metrics: metrics has 2 entries in the file, 1 here\. Make"),
+    (lambda: wider(metrics=["accuracy", fnn.metrics.AUC(100)]),
+     r"another metrics: metrics\[1\].num_thresholds is 200 in the file, 100 here"),
+], ids=["units", "four", "optimizer", "beta_1", "loss", "one metric", "auc"])
+def test_what_differs_is_named_with_its_path(backup, make, said):
+    with pytest.raises(fnn.ModelFormatError, match=said):
+        fit(make(), [callbacks.BackupAndRestore(backup)])
+
+
+def test_differences_of_keys():
+    from fastnn.descriptions import differences
+
+    assert list(differences({"a": [1]}, {"b": 2, "a": [1]})) == ["b is 2 here only"]
+    assert list(differences({"x" * 99: 1}, {})) == [f"{repr('x' * 99)[:77]}... is 1 in the file only"]
+    assert list(differences(None, {"a": 1})) == ["it is None in the file, {'a': 1} here"]
+
+
 def test_other_callbacks_are_refused(backup):
     with pytest.raises(fnn.ModelFormatError, match=r"callbacks \['BackupAndRestore', 'History'\], here they are"):
         fit(network(), [callbacks.BackupAndRestore(backup), callbacks.EarlyStopping()])
