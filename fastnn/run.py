@@ -17,7 +17,7 @@ __all__ = ["Run", "Saved"]
 Array = NDArray[Any]
 Spec = tuple[str, float, Array]  # kind, parameter and state of a metric
 
-KEYS = {"plan", "epoch", "batch", "order", "told", "stop", "trainable", "logs", "callbacks"}
+KEYS = {"plan", "epoch", "batch", "order", "told", "stop", "lent", "trainable", "logs", "callbacks"}
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Run:
     logs : the epoch's, once it is over and callbacks are told so
     told : how many callbacks knew of the end of the batch or epoch when a run was saved that goes on
     at_rest : whether callbacks are being told of the end of a batch or an epoch, when the state of all is known
+    lent : whether the average is in the place of the weights just while they are saved
     saved : what is to be taken up as soon as an epoch has begun
     """
 
@@ -43,6 +44,7 @@ class Run:
     logs: Logs | None = None
     told: int = 0
     at_rest: bool = False
+    lent: bool = False
     saved: Saved | None = None
 
     def begin(self, epoch: int, specs: Sequence[Spec]) -> None:
@@ -67,8 +69,8 @@ class Run:
             arrays |= {f"callbacks.{i}.{name}": array for name, array in numbers.items()}
         told = sum(callback in remembering for callback in self.calls.callbacks[:self.calls.told])
         record = {"plan": self.plan, "epoch": self.epoch, "batch": self.batch, "order": self.order, "told": told,
-                  "stop": stop, "trainable": trainable, "logs": None if self.logs is None else list(self.logs),
-                  "callbacks": callbacks}
+                  "stop": stop, "lent": self.lent, "trainable": trainable,
+                  "logs": None if self.logs is None else list(self.logs), "callbacks": callbacks}
         return record, arrays
 
     def set_state(self, saved: Saved) -> None:
@@ -97,6 +99,7 @@ class Saved:
     order: int | None
     told: int
     stop: bool
+    lent: bool
     trainable: list[bool]
     logs: Logs | None
     sums: Array
@@ -123,7 +126,7 @@ class Saved:
             raise ValueError(f"it has no place for {sorted(arrays)[:8]}")
         saved = cls(count("epoch", record["epoch"]), count("batch", record["batch"]),
                     None if record["order"] is None else count("order", record["order"]),
-                    count("told", record["told"]), flag("stop", record["stop"]),
+                    count("told", record["told"]), flag("stop", record["stop"]), flag("lent", record["lent"]),
                     [flag("trainable", value) for value in trainable], logs, sums, callbacks, restore)
         if saved.told > len(callbacks):
             raise ValueError(f"{saved.told} of its {len(callbacks)} callbacks are said to know of it")

@@ -338,6 +338,8 @@ class Trainer:
             saved, run.saved = run.saved, None
             self._allowed_to_change(run.set_state, saved)
             self._allowed_to_change(saved.restore, saved)
+            if saved.lent:  # the callbacks that are told next see what they would have seen
+                self._swap_average()
 
     def _run_at_rest(self) -> Run | None:
         """The run, where a callback is being told of the end of a batch or an epoch: what it saves can go on."""

@@ -635,6 +635,27 @@ def test_swapped_weights_are_the_average(swap_on_epoch):
     assert close(model.get_weights(), expected[2][1])
 
 
+@pytest.mark.parametrize("swap", [None, False, True], ids=str)
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("monitor", ["loss", "val_loss", "val_mine"])
+def test_the_best_weights_are_those_that_were_judged(tmp_path, monitor, swap, first):
+    """The second of three epochs is the best one."""
+    x, y = classes()
+    model, mode, seen = averaging(), "min", Curve()
+    keep = callbacks.ModelCheckpoint(tmp_path / "best.safetensors", monitor, save_best_only=True, mode=mode)
+    stop = callbacks.EarlyStopping(monitor, mode=mode, patience=9, restore_best_weights=True)
+    swaps = [] if swap is None else [callbacks.SwapEMAWeights(swap)]
+    calls = [*swaps, stop, keep] if first else [stop, keep, *swaps]
+    model.fit(x, y, batch_size=60, epochs=3, validation_data=(x, y), verbose=0,
+              callbacks=[Curve(**{monitor: [3, 1, 2]}), *calls, seen])
+    average = swap is not None and (monitor == "val_loss" or (swap and first))
+    expected = averages(model)
+    assert close(model.get_weights(), expected[1][1 if average else 0])
+    assert close(fnn.load_model(tmp_path / "best.safetensors").get_weights(), model.get_weights())
+    for weights, after in zip(seen.weights, expected, strict=True):
+        assert close(weights, after[1 if swap else 0])
+
+
 def test_training_ends_with_the_average_however_it_ends():
     x, y = classes()
     model = averaging()

@@ -355,6 +355,25 @@ def test_averages_and_accumulators_go_on(tmp_path, batches, order, options):
     assert outcome(again)[:2] == outcome(whole)[:2]
 
 
+@pytest.mark.parametrize("swap_on_epoch", [False, True])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_checkpoint_of_the_average_goes_on(tmp_path, order, swap_on_epoch):
+    """The callbacks behind it keep the weights, in a run that goes on from it too."""
+    path = tmp_path / "best.safetensors"
+
+    def calls():
+        calls = [callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True),
+                 callbacks.SwapEMAWeights(swap_on_epoch)]
+        keep = callbacks.ModelCheckpoint(path, save_best_only=True)
+        return [*calls[:order], keep, *calls[order:]]
+
+    whole, again = (network(optimizers.SGD(0.01, use_ema=True, ema_momentum=0.9)) for _ in range(2))
+    losses = fit(whole, calls(), epochs=3).history
+    assert np.argmin(losses["val_loss"]) == np.argmin(losses["loss"]) == 2
+    fit(again, calls(), epochs=3, resume=path)
+    assert outcome(again)[:2] == outcome(whole)[:2]
+
+
 def test_losses_that_are_not_finite_are_remembered(tmp_path):
     x, y = data()
 

@@ -21,7 +21,9 @@ class SwapEMAWeights(Callback):
     ----------
     swap_on_epoch : bool, default False
         Whether to swap at the end of every epoch too, until the next begins, so that callbacks that stand behind
-        this one see the average: `ModelCheckpoint`, say, saves it.
+        this one see the average: `ModelCheckpoint` saves it after every epoch, say. `EarlyStopping` and
+        ``ModelCheckpoint(save_best_only=True)`` that watch a number of validation keep the average that it is of
+        without this too.
 
     Raises
     ------

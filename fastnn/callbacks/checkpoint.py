@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Logs, count, number_or_none
@@ -29,7 +30,8 @@ class ModelCheckpoint(Monitor):
     verbose : {0, 1}, default 0
         1: say what is saved, and why.
     save_best_only : bool, default False
-        Whether to save only after an epoch that is the best so far.
+        Whether to save only after an epoch that is the best so far. Where `SwapEMAWeights` has validation done
+        with the average of the weights and `monitor` is of validation, the file holds the average.
     save_weights_only : bool, default False
         Whether to leave the optimizer's state out; the file is that of ``save(..., include_optimizer=False)``.
     mode : {"auto", "min", "max"}, default "auto"
@@ -102,7 +104,8 @@ class ModelCheckpoint(Monitor):
             return
         if folder := os.path.dirname(path):
             os.makedirs(folder, exist_ok=True)
-        self.model.save(path, include_optimizer=not self.save_weights_only)
+        with self.judged_weights(logs) if self.save_best_only else nullcontext():
+            self.model.save(path, include_optimizer=not self.save_weights_only)
 
     def _path(self, epoch: int, logs: Logs) -> str:
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from fastnn.callbacks.averages import SwapEMAWeights
 from fastnn.callbacks.base import Callback, Logs, verbosity
 from fastnn.named import number
 
@@ -58,6 +60,24 @@ class Monitor(Callback):
         if self._before is None:
             self._before = operator.lt if self._direction() == "min" else operator.gt
         return self._before(value + self.min_delta if self._before is operator.lt else value - self.min_delta, than)
+
+    @contextmanager
+    def judged_weights(self, logs: Logs | None) -> Iterator[None]:
+        """The weights that the watched number is of: the average, where `SwapEMAWeights` had the model validated
+        with it, else those that are there."""
+        run, name = self.model._run, self.monitor.removeprefix("val_")
+        if run is None or self.model._swapped or self.monitor not in (logs or {}) or name == self.monitor \
+                or name not in self.model.metrics_names \
+                or not any(isinstance(callback, SwapEMAWeights) for callback in run.calls.callbacks):
+            yield
+            return
+        self.model._swap_average()
+        run.lent = True
+        try:
+            yield
+        finally:
+            run.lent = False
+            self.model._swap_average()
 
     def _direction(self) -> str:
         if self.mode != "auto":

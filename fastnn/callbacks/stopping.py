@@ -35,7 +35,8 @@ class EarlyStopping(Monitor):
         Epochs count as improvements only if they beat this as well as all before them.
     restore_best_weights : bool, default False
         Whether the model ends with the weights of its best epoch, instead of those of its last one. The best
-        epoch need not beat `baseline`.
+        epoch need not beat `baseline`. Where `SwapEMAWeights` has validation done with the average of the weights
+        and `monitor` is of validation, they are the average of that epoch.
     start_from_epoch : int, default 0
         Epochs before this one are not looked at.
 
@@ -110,17 +111,18 @@ class EarlyStopping(Monitor):
         self.wait += 1
         if self.better(value, self.best):
             self.best = value
-            self._keep(epoch)
+            self._keep(epoch, logs)
             if self.baseline is None or self.better(value, self.baseline):
                 self.wait = 0
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
-    def _keep(self, epoch: int) -> None:
+    def _keep(self, epoch: int, logs: Logs | None) -> None:
         self.best_epoch = epoch
         if self.restore_best_weights:
-            self.best_weights = self.model.get_weights()
+            with self.judged_weights(logs):
+                self.best_weights = self.model.get_weights()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
