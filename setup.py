@@ -31,8 +31,11 @@ C_FLAGS = ["/O2"] if MSVC else [
     "-O1" if DEBUG else "-O3", "-g" if DEBUG else "-g0", "-std=gnu11", "-fvisibility=hidden",
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra",
 ]  # fmt: skip
-# Cython's own output is not held to -Wextra.
-CYTHON_FLAGS = [flag for flag in C_FLAGS if flag not in ("-Wall", "-Wextra")]
+# Cython's own output is not held to -Wextra. It calls kernels and Python, and is the larger part of the package: with
+# -Os its modules take 1.5 MB instead of 2.7, and a train_on_batch of 18 us 0.3 us more.
+CYTHON_FLAGS = ["-Os" if flag == "-O3" else flag for flag in C_FLAGS if flag not in ("-Wall", "-Wextra")]
+if not MSVC:
+    CYTHON_FLAGS.append("-fno-asynchronous-unwind-tables")
 if WERROR and not MSVC:
     C_FLAGS.append("-Werror")
 

@@ -575,14 +575,16 @@ def test_ctrl_c_while_training_and_while_waiting(waits, read_ahead):
 
 def test_a_read_that_never_returns_is_left_behind(monkeypatch):
     monkeypatch.setattr(streams, "CLOSING_SECONDS", 0.1)
-    release = threading.Event()
+    reading, release = threading.Event(), threading.Event()
 
     def chunks():
         yield X, LABELS
+        reading.set()
         release.wait()
 
     class Stop(fnn.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
+            assert reading.wait(60)
             self.model.stop_training = True
 
     model = new_model()
