@@ -230,7 +230,8 @@ def test_saved_with_the_model(tmp_path):
 
 def test_options_of_the_others_are_refused():
     for options in ({"clipnorm": 1}, {"learning_rate": 0.1}, {"gradient_accumulation_steps": 2}):
-        with pytest.raises(TypeError, match=f"LBFGS has no argument '{next(iter(options))}'.*Allowed: max_iter, tol, ftol"):
+        message = f"LBFGS has no argument '{next(iter(options))}'.*Allowed: max_iter, tol, ftol"
+        with pytest.raises(TypeError, match=message):
             LBFGS(**options)
     with pytest.raises(TypeError, match=r"no argument 'maxiter'. Did you mean 'max_iter'\?"):
         LBFGS(maxiter=3)

@@ -523,7 +523,7 @@ def test_shapes_are_checked(stack, message):
 
 def test_a_table_that_is_too_long_is_refused_when_the_model_is_built():
     for layer in (Embedding(2**24 + 2, 1), Residual([Embedding(2**24 + 2, 1), Flatten()])):
-        with pytest.raises(ValueError, match="input_dim must be at most 16777216 in float32.* received 16777218"):
+        with pytest.raises(ValueError, match=r"input_dim must be at most 16777216 in float32.* received 16777218"):
             fnn.Sequential([layer]).build((1,))
 
 

@@ -87,8 +87,8 @@ class Embedding(Layer):
 
     def check_dtype(self, dtype: str) -> None:
         if self.input_dim > MOST[dtype]:
-            raise ValueError(f"input_dim must be at most {MOST[dtype]} in {dtype}, where larger integers are not exact; "
-                             f"received {self.input_dim}")
+            raise ValueError(f"input_dim must be at most {MOST[dtype]} in {dtype}, where larger integers are not "
+                             f"exact; received {self.input_dim}")
 
     def trace(self, input_shape: tuple[int, ...], columns: NDArray[Any] | None, found: Any) -> None:
         if columns is not None:
