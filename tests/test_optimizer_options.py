@@ -399,7 +399,7 @@ def test_options_refused(cls, arguments, error, message):
     (Adafactor, {"beta_2_decay": 0.1}, "beta_2_decay"), (Adafactor, {"epsilon_1": -1.0}, "epsilon_1"),
     (Adafactor, {"epsilon_2": -1.0}, "epsilon_2"), (Adafactor, {"clip_threshold": 0.0}, "clip_threshold"),
     (Lamb, {"beta_1": 1.0}, "beta_1"), (Lamb, {"epsilon": -1.0}, "epsilon"),
-    (Muon, {"momentum": 1.5}, "momentum"), (Muon, {"ns_steps": -1}, "ns_steps"), (Muon, {"rms_rate": 0.0}, "rms_rate"),
+    (Muon, {"momentum": 1.5}, "momentum"), (Muon, {"ns_steps": 0}, "ns_steps"), (Muon, {"rms_rate": 0.0}, "rms_rate"),
     (Muon, {"muon_a": math.inf}, "muon_a"), (Muon, {"adam_lr_ratio": -1.0}, "adam_lr_ratio"),
     (Muon, {"adam_beta_2": 1.0}, "adam_beta_2"), (Muon, {"exclude_layers": ["("]}, "regular expression"),
     (ScheduleFreeAdamW, {"beta_1": 0.0}, "beta_1"), (ScheduleFreeAdamW, {"warmup_steps": -1}, "warmup_steps"),

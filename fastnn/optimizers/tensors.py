@@ -137,7 +137,7 @@ class Muon(Optimizer):
     momentum : float, default 0.95
         In [0, 1].
     ns_steps : int, default 5
-        At least 0.
+        At least 1.
     nesterov : bool, default True
     rms_rate : float, optional, default 0.2
         Above 0; None: the step is ``lr * u``.
@@ -172,7 +172,7 @@ class Muon(Optimizer):
         self.muon_c = number("muon_c", muon_c, "(-inf, inf)")
         self.adam_lr_ratio = number("adam_lr_ratio", adam_lr_ratio, NOT_NEGATIVE)
         self.momentum = number("momentum", momentum, "[0, 1]")
-        self.ns_steps = check_count("ns_steps", ns_steps, 0)
+        self.ns_steps = check_count("ns_steps", ns_steps)
         self.nesterov = flag("nesterov", nesterov)
         self.rms_rate = None if rms_rate is None else number("rms_rate", rms_rate, "(0, inf)")
         self.hyper = (self.momentum, float(self.nesterov), float(self.ns_steps), self.muon_a, self.muon_b,
