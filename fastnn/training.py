@@ -305,7 +305,7 @@ class Trainer:
 
     def _fit(self, run: Run, data: Feed, validation: Feed | None, epochs: range, threads: int) -> None:
         """The epochs of a run, from its beginning or from where a saved one stood."""
-        watched = self.metrics
+        watched, before = self.metrics, self._state.step if self._state is not None else 0
         self._call(run.calls, "on_train_begin", {})
         if run.saved is not None:  # an epoch that was begun is completed
             epochs = range(run.saved.epoch, max(run.saved.epoch + 1, epochs.stop))
@@ -320,9 +320,20 @@ class Trainer:
             self._tell_at_rest(run, "on_epoch_end", epoch, run.logs)
             if self.stop_training:
                 break
+        self._check_updates(before)
         self._take_average()
         self._end_search()
         self._call(run.calls, "on_train_end", run.logs or {})
+
+    def _check_updates(self, before: int) -> None:
+        """Warn if all batches since the step `before` were too few for one update."""
+        wanted = self.optimizer and self.optimizer.gradient_accumulation_steps
+        if not wanted or self._state is None or not before < self._state.step < before - before % wanted + wanted:
+            return
+        warnings.warn(f"fit changed no weights: it had {self._state.step - before} batches, and "
+                      f"gradient_accumulation_steps={wanted} takes the gradients of {wanted} for one step; they wait for "
+                      "the next call of fit. Train for more epochs, or with a smaller batch_size or "
+                      "gradient_accumulation_steps", UserWarning, stacklevel=4)
 
     def _resume_from(self, path: StrPath) -> None:
         """Go on from a file as soon as the first epoch has begun; only `fit` and what it calls may ask for it."""
