@@ -525,3 +525,16 @@ def test_shared_kernels_are_not_folded():
 def test_an_unbuilt_model_is_not_fused():
     with pytest.raises(ValueError, match="no weights before it is built"):
         fnn.Sequential([Dense(3), bn()]).fuse()
+
+
+@pytest.mark.parametrize(("layer", "row", "wanted"), [
+    (LayerNormalization(epsilon=0.0), [2.0, 2.0, 2.0], [np.nan] * 3),
+    (RMSNormalization(epsilon=0.0), [0.0, 0.0, 0.0], [np.nan] * 3),
+    (RMSNormalization(epsilon=0.0), [1e-30, 2e-30, -1e-30], [np.inf, np.inf, -np.inf]),
+    (LayerNormalization(), [1e20, 3e20, -1e20], [0.0] * 3),
+    (RMSNormalization(), [1e20, 3e20, -1e20], [0.0] * 3),
+    (LayerNormalization(), [3e38, 3e38, 1e38], [np.nan] * 3),
+])
+def test_rows_without_a_norm_in_float32(layer, row, wanted):
+    model = fnn.Sequential([fnn.Input((3,)), layer])
+    np.testing.assert_array_equal(model.predict([row]), np.float32([wanted]))

@@ -566,3 +566,10 @@ def test_slices_and_ranges_of_columns():
         assert again.get_config() == model.layers[0].get_config()
     with pytest.raises(ValueError, match="allowed"):
         Columns.from_config({"indices": {"slice": [1]}})
+
+
+def test_an_empty_branch_is_the_input():
+    model = fnn.Sequential([fnn.Input((3,)), Concatenate([[], Dense(2)])], seed=0)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert np.array_equal(model.predict(x)[:, :3], x)
+    assert model.output_shape == (5,)
