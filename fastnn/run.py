@@ -17,7 +17,8 @@ __all__ = ["Run", "Saved"]
 Array = NDArray[Any]
 Spec = tuple[str, float, Array]  # kind, parameter and state of a metric
 
-KEYS = {"plan", "epoch", "batch", "order", "told", "stop", "lent", "trainable", "logs", "callbacks"}
+KEYS = {"plan", "epoch", "batch", "order", "told", "stop", "lent", "trainable", "trainable_at_first", "logs",
+        "callbacks"}
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Run:
     """Where a run stands.
 
     plan : what a run that takes it up must have in common with it
+    trainable_at_first : which layers were trainable before callbacks could change it, for the same reason
     order : number of the shuffle that the epoch takes its samples in, or None
     batch, loss_sum, specs : batches of the epoch that are done, and what they summed up to
     logs : the epoch's, once it is over and callbacks are told so
@@ -36,6 +38,7 @@ class Run:
 
     calls: CallbackList
     plan: dict[str, Any]
+    trainable_at_first: list[bool]
     epoch: int = 0
     batch: int = 0
     order: int | None = None
@@ -70,6 +73,7 @@ class Run:
         told = sum(callback in remembering for callback in self.calls.callbacks[:self.calls.told])
         record = {"plan": self.plan, "epoch": self.epoch, "batch": self.batch, "order": self.order, "told": told,
                   "stop": stop, "lent": self.lent, "trainable": trainable,
+                  "trainable_at_first": self.trainable_at_first,
                   "logs": None if self.logs is None else list(self.logs), "callbacks": callbacks}
         return record, arrays
 
@@ -81,6 +85,7 @@ class Run:
                 callback.set_state(state)
             except (TypeError, LookupError, AttributeError) as error:
                 raise ValueError(f"{type(callback).__name__} cannot take back its state: {error!r}") from error
+        self.trainable_at_first = saved.trainable_at_first
         self.epoch, self.batch, self.order, self.logs = saved.epoch, saved.batch, saved.order, saved.logs
         self.told = self.calls.callbacks.index(remembering[saved.told - 1]) + 1 if saved.told else 0
         start = 1
@@ -101,6 +106,7 @@ class Saved:
     stop: bool
     lent: bool
     trainable: list[bool]
+    trainable_at_first: list[bool]
     logs: Logs | None
     sums: Array
     callbacks: list[dict[str, Any]]
@@ -115,11 +121,10 @@ class Saved:
                              "with the optimizer, or use BackupAndRestore")
         _compare_plans(record["plan"], run.plan)
         arrays = dict(arrays)
-        sums, trainable = arrays.pop("sums", None), record["trainable"]
+        sums = arrays.pop("sums", None)
         if sums is None or sums.shape != (1 + sum(state.size for _, _, state in run.specs),):
             raise ValueError("the sums of loss and metrics are not those of this training")
-        if not isinstance(trainable, list) or len(trainable) != n_layers:
-            raise ValueError(f"it says of {trainable!r} whether they are trainable; the model has {n_layers} layers")
+        trainable, at_first = (_checked_flags(record[key], n_layers) for key in ("trainable", "trainable_at_first"))
         callbacks = _checked_callbacks(record["callbacks"], arrays, run.remembering)
         logs = _checked_logs(record["logs"], arrays.pop("logs", None))
         if arrays:
@@ -127,7 +132,7 @@ class Saved:
         saved = cls(count("epoch", record["epoch"]), count("batch", record["batch"]),
                     None if record["order"] is None else count("order", record["order"]),
                     count("told", record["told"]), flag("stop", record["stop"]), flag("lent", record["lent"]),
-                    [flag("trainable", value) for value in trainable], logs, sums, callbacks, restore)
+                    trainable, at_first, logs, sums, callbacks, restore)
         if saved.told > len(callbacks):
             raise ValueError(f"{saved.told} of its {len(callbacks)} callbacks are said to know of it")
         n = run.plan["samples"]
@@ -143,6 +148,12 @@ def _compare_plans(plan: Any, here: dict[str, Any]) -> None:
         if type(plan[name]) is not type(value) or plan[name] != value:
             raise ValueError(f"it is of a training with {name}={plan[name]!r}, here it is {value!r}: give fit the same "
                              "arguments, or remove the file to begin anew")
+
+
+def _checked_flags(trainable: Any, n_layers: int) -> list[bool]:
+    if not isinstance(trainable, list) or len(trainable) != n_layers:
+        raise ValueError(f"it says of {trainable!r} whether they are trainable; the model has {n_layers} layers")
+    return [flag("trainable", value) for value in trainable]
 
 
 def _checked_callbacks(entries: Any, arrays: dict[str, Array], here: list[Callback]) -> list[dict[str, Any]]:

@@ -355,7 +355,9 @@ def read_run(model: Sequential, run: Run, path: StrPath) -> Saved:
             _set_optimizer_state(model, training["state"], [tensors[name] for name in slots])
             model.seed, model._shuffles, model.metadata, model.stop_training = seed, shuffles, user, saved.stop
 
-        return Saved.checked(training.get("run"), arrays, run, len(model._family), restore)
+        saved = Saved.checked(training.get("run"), arrays, run, len(model._family), restore)
+        _compare_trainable(model, saved, run)
+        return saved
 
 
 def _compare_descriptions(model: Sequential, config: dict[str, Any], training: dict[str, Any]) -> None:
@@ -369,9 +371,22 @@ def _compare_descriptions(model: Sequential, config: dict[str, Any], training: d
         path = what if isinstance(here, list) else ""
         # A layer's name stands among its arguments too.
         if found := list(dict.fromkeys(differences(_steady(saved), _steady(_as_json(here)), path))):
-            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            raise ValueError(f"it is of another {what}: {'; '.join(found[:SHOWN])}{more}. Make the same one, or "
-                             "remove the file to begin anew")
+            raise ValueError(f"it is of another {what}: {_first(found)}. Make the same one, or remove the file to "
+                             "begin anew")
+
+
+def _compare_trainable(model: Sequential, saved: Saved, run: Run) -> None:
+    """Refuse a program that froze other layers before `fit`; a model loaded from the file has its layers as they are
+    there."""
+    if run.trainable_at_first in (saved.trainable_at_first, saved.trainable):
+        return
+    found = [f"layer {layer.path!r} began with trainable={there} in the file, {here} here" for layer, there, here in
+             zip(model._family, saved.trainable_at_first, run.trainable_at_first, strict=True) if there != here]
+    raise ValueError(f"{_first(found)}. Set it before fit as it was, or remove the file to begin anew")
+
+
+def _first(found: list[str]) -> str:
+    return "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
 
 
 def _steady(value: Any) -> Any:

@@ -55,6 +55,7 @@ class Trainer:
     seed: int
     built: bool
     _flat: Array
+    _family: list[Layer]
 
     def __init__(self) -> None:
         self.optimizer: optimizers.Optimizer | None = None
@@ -288,8 +289,9 @@ class Trainer:
             calls = CallbackList([*calls_of_user, history, *shown], self,
                                  {"epochs": epochs, "verbose": verbose} | _size(data, batch_size))
             self.stop_training = False
-            run = self._run = Run(calls, {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
-                                          "validation": None if validation is None else _count(validation)})
+            plan = {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
+                    "validation": None if validation is None else _count(validation)}
+            run = self._run = Run(calls, plan, [layer.trainable for layer in self._family])
             run.begin(initial_epoch, self._specs(self.metrics))
             try:
                 if resume is not None:

@@ -504,6 +504,35 @@ def test_what_differs_is_named_with_its_path(backup, make, said):
         fit(make(), [callbacks.BackupAndRestore(backup)])
 
 
+def frozen(*names):
+    model = network()
+    for layer in model.layers:
+        layer.trainable = layer.name not in names
+    return model
+
+
+def test_layers_frozen_before_fit_are_compared(tmp_path):
+    """What callbacks change during the run is no difference, and is put back."""
+    def calls(*more):
+        return [callbacks.Freezer("last", 1), callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False), *more]
+
+    with pytest.raises(Interrupted):
+        fit(network(), calls(Interrupt(14)))
+    model = frozen("first")
+    with pytest.raises(fnn.ModelFormatError, match=r"'first' began with trainable=True in the file, False here\."):
+        fit(model, calls())
+    assert [layer.trainable for layer in model.layers] == [False, True, True]
+    loaded = fnn.load_model(tmp_path / "latest.safetensors")
+    assert not loaded.layers[2].trainable
+    with pytest.raises(Interrupted):
+        fit(loaded, calls(Interrupt(6)))
+    whole, again = network(), network()
+    fit(again, calls())
+    assert not again.layers[2].trainable
+    fit(whole, calls()[:1])
+    assert outcome(again)[1:] == outcome(whole)[1:]
+
+
 def test_differences_of_keys():
     from fastnn.descriptions import differences
 

@@ -21,9 +21,9 @@ class BackupAndRestore(Callback):
     A run that is killed at any moment and started again ends with the weights, to the bit, and the history of one
     that was never killed. The backup holds weights, the optimizer's state and learning rate, the order of the
     samples, the place in the epoch with its sums, which layers are trainable, and the memory of all callbacks
-    (:meth:`Callback.get_state`). The program must give `fit` the same model, data, batch size, and callbacks as far
-    as they remember anything; what can be compared, is. `epochs` may be larger than before, and the seed is taken
-    from the backup.
+    (:meth:`Callback.get_state`). The program must give `fit` the same model, with the same layers trainable, data,
+    batch size, and callbacks as far as they remember anything; what can be compared, is. `epochs` may be larger than
+    before, and the seed is taken from the backup.
 
     Files are written in one step (:meth:`Sequential.save`); ``fastnn.load_model`` reads them too.
 
