@@ -210,6 +210,11 @@ def test_the_threshold_of_a_checkpoint(tmp_path):
     assert not path.exists()
 
 
+def test_checkpoints_make_all_folders_that_are_missing(tmp_path):
+    run(callbacks.ModelCheckpoint(tmp_path / "a" / "b" / "{epoch}" / "m.st"), epochs=2)
+    assert sorted(path.parent.name for path in tmp_path.glob("a/b/*/m.st")) == ["1", "2"]
+
+
 def test_checkpoints_of_weights_alone(tmp_path):
     path = tmp_path / "weights.safetensors"
     x, y = classes()

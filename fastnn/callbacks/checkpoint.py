@@ -24,7 +24,8 @@ class ModelCheckpoint(Monitor):
     ----------
     filepath : str or path-like
         May hold fields such as ``"{epoch:02d}-{val_loss:.2f}.safetensors"``: the epoch, counted from 1, and
-        whatever the logs hold. Folders are made where they are missing.
+        whatever the logs hold. All folders of the path that are missing are made as the first file is saved, as in
+        Keras: a path that is mistyped is no error where it can be made.
     monitor : str, default "val_loss"
         What decides which epoch is best.
     verbose : {0, 1}, default 0
