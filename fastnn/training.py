@@ -333,8 +333,8 @@ class Trainer:
         if not wanted or self._state is None or not before < self._state.step < before - before % wanted + wanted:
             return
         warnings.warn(f"fit changed no weights: it had {self._state.step - before} batches, and "
-                      f"gradient_accumulation_steps={wanted} takes the gradients of {wanted} for one step; they wait for "
-                      "the next call of fit. Train for more epochs, or with a smaller batch_size or "
+                      f"gradient_accumulation_steps={wanted} takes the gradients of {wanted} for one step; they wait "
+                      "for the next call of fit. Train for more epochs, or with a smaller batch_size or "
                       "gradient_accumulation_steps", UserWarning, stacklevel=4)
 
     def _resume_from(self, path: StrPath) -> None:
