@@ -303,7 +303,7 @@ class Sequential(Trainer):
 
     def _reset_engine(self) -> None:
         self._inference: engine.Pool | None = None
-        self._training: tuple[list[Any], engine.Pool] | None = None
+        self._training: tuple[Any, int, list[tuple[Layer, bool, float]], engine.Pool] | None = None
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
 
@@ -322,14 +322,14 @@ class Sequential(Trainer):
 
     def _evaluating(self) -> engine.Pool:
         """Over the program of the compiled loss and optimizer and of the layers that are trainable now."""
-        key = [self.optimizer, self.optimizer and self.optimizer._revision,
-               *[(layer._trainable, layer._multiplier) for layer in self._family]]
-        found = self._training
-        if found is None or found[0] != key:
-            found = key, engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
+        optimizer, found = self.optimizer, self._training
+        revision = optimizer._revision if optimizer is not None else 0
+        if found is None or found[0] is not optimizer or found[1] != revision or _changed(found[2]):
+            flags = [(layer, layer._trainable, layer._multiplier) for layer in self._family]
+            pool = engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
             self._workspaces.clear()
-            self._training = found
-        return found[1]
+            self._training = found = optimizer, revision, flags, pool
+        return found[3]
 
     def _gradient_block(self) -> Array:
         if self._grad is None:
@@ -701,6 +701,13 @@ def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Lo
     program.finish(training, None if loss is None else loss if kernel is None
                    else (kernel, float(loss.param), not absorbs), inputs)
     return program
+
+
+def _changed(flags: list[tuple[Layer, bool, float]]) -> bool:
+    for layer, trainable, multiplier in flags:
+        if layer._trainable is not trainable or layer._multiplier != multiplier:
+            return True
+    return False
 
 
 def _bytes(count: float) -> str:
