@@ -341,7 +341,7 @@ def test_activations_take_any_number_of_dimensions():
 
 def test_activation_instances_and_parameters():
     class Leaky:
-        kind, alpha = kernels.ACTIVATIONS["leaky_relu"], 0.5
+        kind, alpha = kernels.activations.ACTIVATIONS["leaky_relu"], 0.5
 
     x = np.array([[-2.0, 3.0]])
     assert kernels.activation_forward(x, Leaky()).tolist() == [[-1, 3]]
