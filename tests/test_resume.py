@@ -96,7 +96,8 @@ def test_a_run_goes_on_after_any_batch(tmp_path, batches, order):
 
 
 OPTIMIZERS = ["sgd", optimizers.SGD(0.1, momentum=0.9, nesterov=True), "rmsprop", optimizers.RMSprop(centered=True),
-              "adagrad", "adadelta", optimizers.Adam(amsgrad=True), "adamw", "adamax", "nadam", "lion"]
+              "adagrad", "adadelta", optimizers.Adam(amsgrad=True), "adamw", "adamax", "nadam", "lion", "radam", "ftrl",
+              "schedule_free_adamw", "lamb", "adafactor", optimizers.Muon(clipnorm=0.1, use_ema=True)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -149,6 +149,7 @@ class Optimizer:
     slots: tuple[_Array, ...]
     average: _Array | None
     accumulated: _Array | None
+    needs_whole_gradients: bool
     step: int
     def __init__(
         self,
@@ -166,8 +167,6 @@ class Optimizer:
     def set_rules(self, rules: Sequence[_Rule]) -> None: ...
     @property
     def blocks(self) -> tuple[_Array, ...]: ...
-    @property
-    def needs_whole_gradients(self) -> bool: ...
 
 @disjoint_base
 class Runner:

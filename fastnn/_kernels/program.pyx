@@ -520,6 +520,8 @@ cdef class Workspace:
         self.run.tensors = program.tensors
         groups = np.zeros(max(1, len(program.groups)) * sizeof(Group), dtype=np.uint8)
         self.run.groups = <Group*><size_t>groups.ctypes.data
+        for b, (multiplier, rule) in enumerate(program.groups):
+            self.run.groups[b].multiplier, self.run.groups[b].rule = multiplier, rule
         self.run.updates = 1
         self.run.max_rows = max_rows
         states = np.zeros(len(program.ops), dtype=np.uintp)
@@ -651,6 +653,7 @@ cdef class Optimizer:
 
     cdef Rule rules[4]                  # MAX_RULES
     cdef readonly object directions     # of the rules, by name; "" for none
+    cdef readonly bint needs_whole_gradients
     cdef readonly object memory         # float64 (2,): Nadam's running product
     cdef readonly object slots, average, accumulated
     cdef public uint64_t step           # batches done
@@ -669,6 +672,7 @@ cdef class Optimizer:
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         self.ema_momentum, self.ema_overwrite_frequency = ema_momentum, ema_overwrite_frequency
         self.accumulation_steps = accumulation_steps
+        self.needs_whole_gradients = clipnorm != 0 or global_clipnorm != 0 or any(self.directions)
 
     def set_rules(self, rules):
         cdef int i, j
@@ -687,10 +691,6 @@ cdef class Optimizer:
     def blocks(self):
         """All that it remembers of the parameters."""
         return *self.slots, *[block for block in (self.average, self.accumulated) if block is not None]
-
-    @property
-    def needs_whole_gradients(self):
-        return self.clipnorm != 0 or self.global_clipnorm != 0 or any(self.directions)
 
 
 cdef struct Metric:
@@ -1463,7 +1463,6 @@ cdef class Runner:
         loop.n_updates = len(self.program.groups)
         for i in range(loop.n_updates):
             group = &run.groups[i]
-            group.multiplier, group.rule = self.program.groups[i]
             rule = &optimizer.rules[group.rule]
             group.kind, group.direction, group.hyper = rule.kind, rule.direction, rule.hyper
             group.weight_decay, group.ratio = rule.weight_decay, rule.ratio
