@@ -19,7 +19,7 @@ from kernel_table import KERNELS, Kernel, tolerance
 from scipy import special
 
 from fastnn import kernels, reference
-from fastnn._kernels.dispatch import FUNCTIONS, ISA, available_levels, panel_width
+from fastnn._kernels.dispatch import ACTIVATIONS, FUNCTIONS, ISA, available_levels, panel_width
 
 DTYPES = ("float32", "float64")
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
@@ -341,7 +341,7 @@ def test_activations_take_any_number_of_dimensions():
 
 def test_activation_instances_and_parameters():
     class Leaky:
-        kind, alpha = kernels.activations.ACTIVATIONS["leaky_relu"], 0.5
+        kind, alpha = ACTIVATIONS["leaky_relu"], 0.5
 
     x = np.array([[-2.0, 3.0]])
     assert kernels.activation_forward(x, Leaky()).tolist() == [[-1, 3]]
