@@ -40,6 +40,10 @@ __all__ = ["Sequential"]
 
 Array = NDArray[Any]
 ALIGNMENT = 64
+REFUSAL = ("{{}} was called {}; one training at a time is allowed for a model, and nothing that changes what is "
+           "trained")
+INSIDE = REFUSAL.format("inside a callback of the model's own training")
+ELSEWHERE = REFUSAL.format("while the model is being trained in another call")
 ON_PROBABILITIES = losses.CategoricalCrossentropy, losses.BinaryCrossentropy
 
 
@@ -294,10 +298,7 @@ class Sequential(Trainer):
         inside = self._holder == threading.get_ident()
         if inside and from_callback:
             return nullcontext()
-        where = "inside a callback of the model's own training" if inside else \
-            "while the model is being trained in another call"
-        return Exclusive(self._busy, f"{what} was called {where}; one training at a time is allowed for a model, and "
-                                     "nothing that changes what is trained")
+        return Exclusive(self._busy, INSIDE if inside else ELSEWHERE, what)
 
     # ---- programs -------------------------------------------------------------------------------------------
 

@@ -471,19 +471,25 @@ class Trainer:
         if not self._before_batches(run, each, first):
             return first, False
         tick = partial(_progress, run.calls, place.batch, place.rows, place.rows + place.data.n)
-        run.loss_sum, done = self._train(place, index, threads, run.specs, tick, first, run.loss_sum, each)
+        run.loss_sum, done = self._train(place.data, place.batch, index, threads, run.specs, tick, first, run.loss_sum,
+                                         each, place)
         run.batch = place.batches + done
         return done, not (asked and self.stop_training)
 
-    def _train(self, place: Place, index: NDArray[np.int64] | None, threads: int, specs: Sequence[Spec],
-               tick: Any = None, first: int = 0, loss_sum: float = 0.0, each: Any = None) -> tuple[float, int]:
+    def _train(self, data: engine.Data, batch: int, index: NDArray[np.int64] | None, threads: int,
+               specs: Sequence[Spec], tick: Any = None, first: int = 0, loss_sum: float = 0.0, each: Any = None,
+               place: Place | None = None) -> tuple[float, int]:
         """One call of the engine. Returns the sum of losses, and how many batches of the part are done."""
-        data, batch, before, _, epoch, feed = place
         state, runner = self._optimizer_state(), self._workspace("train", batch)
-        rates = self._rates(first, -(-data.n // batch))
+        optimizer = self.optimizer
+        assert optimizer is not None
+        rates: Any = optimizer._learning_rate
+        if not isinstance(rates, float):
+            rates = np.concatenate([np.zeros(first), optimizer.rates(state.step, -(-data.n // batch) - first)])
         loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads, specs,
                                                            tick, first, loss_sum, each)
         if nonfinite or overflow:
+            _, _, before, _, epoch, feed = place or Place(data, batch, 0, 0, 1, data)
             last, total = done + nonfinite, _size(feed, batch)["steps"]
             where = f"epoch {epoch}, batch {before + last}" + (f" of {total}" if total else "")
             rate = f"(learning rate {_rate(rates, last - 1):g})"
@@ -492,15 +498,6 @@ class Trainer:
                 f"{REMEDY}" if nonfinite else f"the update of {where} made weights NaN or infinite {rate}",
                 epoch, before + last)
         return loss_sum, done
-
-    def _rates(self, done: int, steps: int) -> Any:
-        """The learning rate, or that of each batch of a part of which `done` batches are done."""
-        assert self.optimizer is not None
-        rate = self.optimizer.learning_rate
-        if isinstance(rate, float):
-            return rate
-        to_come = self.optimizer.rates(self._optimizer_state().step, steps - done)
-        return np.concatenate([np.zeros(done), to_come])
 
     def _before_batches(self, run: Run, each: Callable[[int, float], Any] | None, first: int) -> bool:
         """What callbacks are told before the first batch of a part, or of what is left of one; False: no batches."""
@@ -679,7 +676,7 @@ class Trainer:
             data = self._built_data(x, y, sample_weight, class_weight)
             watched = self.metrics
             specs = self._specs(watched)
-            loss_sum, _ = self._train(Place(data, data.n, 0, 0, 1, data), None, threads, specs)
+            loss_sum, _ = self._train(data, data.n, None, threads, specs)
             logs = _logs(loss_sum / data.n, watched, specs)
         return _as_keras(logs, return_dict)
 

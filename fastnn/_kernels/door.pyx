@@ -201,18 +201,18 @@ def first_bad_index(array, Py_ssize_t limit):
 
 
 cdef class Exclusive:
-    """A context that holds `lock` or, where another call holds it, raises RuntimeError(refusal).
+    """A context that holds `lock` or, where another call holds it, raises RuntimeError(refusal.format(what)).
 
     In compiled code no signal can come between taking the lock and entering the block that gives it back.
     """
-    cdef object lock, refusal
+    cdef object lock, refusal, what
 
-    def __init__(self, lock, refusal):
-        self.lock, self.refusal = lock, refusal
+    def __init__(self, lock, str refusal, str what):
+        self.lock, self.refusal, self.what = lock, refusal, what
 
     def __enter__(self):
         if not self.lock.acquire(False):
-            raise RuntimeError(self.refusal)
+            raise RuntimeError(self.refusal.format(self.what))
 
     def __exit__(self, *error):
         self.lock.release()

@@ -474,7 +474,6 @@ cdef class Workspace:
     cdef int scratch_threads
     cdef Whole whole                    # None where updates need no whole gradients
     cdef Py_ssize_t n_params
-    cdef bint restrained                # reserve_restraints was called
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=(), mask=None):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype; mask: of uint8."""
@@ -565,8 +564,6 @@ cdef class Workspace:
         """What penalties need of a workspace that trains."""
         cdef Restraint restraint
         cdef Py_ssize_t size = 0
-        if self.restrained:
-            return 0
         for restraint in self.program.penalty_list:
             restraint.memory = size
             size += restraint.memory_size(&self.run)
@@ -577,7 +574,6 @@ cdef class Workspace:
         self.run.penalties = <double*><size_t>penalties.ctypes.data
         self.run.extra = <char*><size_t>extra.ctypes.data
         self.run.restraints = <char*><size_t>memory.ctypes.data
-        self.restrained = True
         return 0
 
     cdef void reserve_scratch(self, int n_threads):
@@ -889,9 +885,10 @@ cdef class Runner:
 
     cdef int set_restraints(self) except -1:
         cdef Program program = self.program
-        self.work.reserve_restraints()
-        restraints = program.penalty_list + program.constraint_list
-        self.restraint_array = np.array([id(r) for r in restraints], dtype=np.uintp)
+        if self.restraint_array is None:
+            self.work.reserve_restraints()
+            restraints = program.penalty_list + program.constraint_list
+            self.restraint_array = np.array([id(r) for r in restraints], dtype=np.uintp)
         self.loop.penalties = <void**>address(self.restraint_array)
         self.loop.constraints = self.loop.penalties + len(program.penalty_list)
         self.loop.n_penalties, self.loop.n_constraints = len(program.penalty_list), len(program.constraint_list)
