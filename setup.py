@@ -32,11 +32,12 @@ C_FLAGS = ["/O2"] if MSVC else [
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra",
 ]  # fmt: skip
 # Cython's own output is not held to -Wextra. It calls kernels and Python: -Os makes its modules 1.5 MB, -O3 2.7. What
-# every call of a model goes through is compiled for speed: with -Os a predict of one row took 1.8 us, not 1.5.
+# every call of a model goes through is compiled for speed (with -Os a predict of one row took 1.8 us, not 1.5), and so
+# is the module with the scan of all samples.
 CYTHON_FLAGS = [flag for flag in C_FLAGS if flag not in ("-O3", "-Wall", "-Wextra")]
+CYTHON_LEVELS = {"door": "-O3", "program": "-O2", "threads": "-O2"}
 if not MSVC:
     CYTHON_FLAGS.append("-fno-asynchronous-unwind-tables")
-HOT = {"door", "program", "threads"}
 if WERROR and not MSVC:
     C_FLAGS.append("-Werror")
 
@@ -119,7 +120,7 @@ def extension(name, extra_sources=()):
         [f"fastnn/_kernels/{name}.pyx", *(str(CSRC / source) for source in extra_sources)],
         include_dirs=[str(CSRC)],
         define_macros=macros,
-        extra_compile_args=CYTHON_FLAGS + openmp + ([] if MSVC or DEBUG else ["-O2" if name in HOT else "-Os"]),
+        extra_compile_args=CYTHON_FLAGS + openmp + ([] if MSVC or DEBUG else [CYTHON_LEVELS.get(name, "-Os")]),
         extra_link_args=openmp + ([] if MSVC or DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
         depends=headers,
     )
