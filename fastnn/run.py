@@ -26,7 +26,7 @@ class Run:
     """Where a run stands.
 
     plan : what a run that takes it up must have in common with it
-    trainable_at_first : which layers were trainable before callbacks could change it, for the same reason
+    trainable_at_first : the layers' own flags before callbacks could change them, for the same reason
     order : number of the shuffle that the epoch takes its samples in, or None
     batch, loss_sum, specs : batches of the epoch that are done, and what they summed up to
     logs : the epoch's, once it is over and callbacks are told so

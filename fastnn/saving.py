@@ -100,7 +100,7 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
     for name, tensor in tensors.items():
         _check_values(name, tensor)
     if include_optimizer and (run := model._run_at_rest()) is not None:
-        training["run"], arrays = run.get_state(model.stop_training, [layer.trainable for layer in model._family])
+        training["run"], arrays = run.get_state(model.stop_training, [layer._trainable for layer in model._family])
         tensors |= {RUN + name: array for name, array in arrays.items()}
     record = {"version": VERSION, "model": described_model(model), "training": training,
               "user": model.metadata}
@@ -378,11 +378,22 @@ def _compare_descriptions(model: Sequential, config: dict[str, Any], training: d
 def _compare_trainable(model: Sequential, saved: Saved, run: Run) -> None:
     """Refuse a program that froze other layers before `fit`; a model loaded from the file has its layers as they are
     there."""
-    if run.trainable_at_first in (saved.trainable_at_first, saved.trainable):
+    at_first, at_last, here_now = (_in_force(model, flags) for flags in (
+        saved.trainable_at_first, saved.trainable, run.trainable_at_first))
+    if here_now in (at_first, at_last):
         return
     found = [f"layer {layer.path!r} began with trainable={there} in the file, {here} here" for layer, there, here in
-             zip(model._family, saved.trainable_at_first, run.trainable_at_first, strict=True) if there != here]
+             zip(model._family, at_first, here_now, strict=True) if there != here]
     raise ValueError(f"{_first(found)}. Set it before fit as it was, or remove the file to begin anew")
+
+
+def _in_force(model: Sequential, own: list[bool]) -> list[bool]:
+    """Whether layers with these flags of their own are trained: nothing in a frozen container is. Files written before
+    own flags were kept hold this, and compare equal."""
+    found: dict[Any, bool] = {}
+    for layer, flag in zip(model._family, own, strict=True):  # containers before what is in them
+        found[layer] = flag and found.get(layer._owner, True)
+    return list(found.values())
 
 
 def _first(found: list[str]) -> str:

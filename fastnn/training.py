@@ -291,7 +291,7 @@ class Trainer:
             self.stop_training = False
             plan = {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
                     "validation": None if validation is None else _count(validation)}
-            run = self._run = Run(calls, plan, [layer.trainable for layer in self._family])
+            run = self._run = Run(calls, plan, [layer._trainable for layer in self._family])
             run.begin(initial_epoch, self._specs(self.metrics))
             try:
                 if resume is not None:

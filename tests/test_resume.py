@@ -9,6 +9,7 @@ import pytest
 
 import fastnn as fnn
 from fastnn import callbacks, layers, optimizers
+from fastnn.run import Run
 
 STEPS = 5  # batches of an epoch
 EPOCHS = 4
@@ -532,6 +533,54 @@ def test_layers_frozen_before_fit_are_compared(tmp_path):
     assert not again.layers[2].trainable
     fit(whole, calls()[:1])
     assert outcome(again)[1:] == outcome(whole)[1:]
+
+
+def nested_frozen(inner=True):
+    block = layers.Residual([layers.Dense(6, "tanh", name="a"), layers.Dense(6, name="b", trainable=inner)],
+                            name="block", trainable=False)
+    model = fnn.Sequential([block, layers.Dense(3, "softmax")], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def own_flags(model):
+    return [layer._trainable for layer in model._family]
+
+
+@pytest.mark.parametrize("batches", [2, 7, 12])
+@pytest.mark.parametrize("inner", [True, False])
+def test_flags_of_layers_in_a_frozen_container_go_on(tmp_path, batches, inner):
+    """They count again as soon as the container is trained."""
+    def calls(*more):
+        return [callbacks.Unfreezer("block", 2), callbacks.BackupAndRestore(tmp_path, save_freq=1), *more]
+
+    whole, again = nested_frozen(inner), nested_frozen(inner)
+    fit(whole, calls())
+    with pytest.raises(Interrupted):
+        fit(nested_frozen(inner), calls(Interrupt(batches)))
+    fit(again, calls())
+    assert outcome(again) == outcome(whole)
+    assert own_flags(again) == own_flags(whole) == [True, True, inner, True]
+
+
+def test_files_that_hold_the_flags_in_force_are_taken_up(tmp_path, monkeypatch):
+    """Instead of the layers' own."""
+    def calls(*more):
+        return [callbacks.BackupAndRestore(tmp_path, save_freq=1), *more]
+
+    get_state = Run.get_state
+
+    def older(run, stop, trainable):
+        run.trainable_at_first = trainable = [layer.trainable for layer in run.calls.callbacks[0].model._family]
+        return get_state(run, stop, trainable)
+
+    whole, again = nested_frozen(), nested_frozen()
+    fit(whole, calls())
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Run, "get_state", older)
+        fit(nested_frozen(), calls(Interrupt(7)))
+    fit(again, calls())
+    assert outcome(again) == outcome(whole)
 
 
 def test_differences_of_keys():
