@@ -800,7 +800,20 @@ class Trainer:
 
 def parts(data: Feed) -> Iterable[engine.Data]:
     """What the engine takes in one call each: all samples, or the buffers of a stream."""
-    return (data,) if isinstance(data, engine.Data) else (part for part, _ in data.epoch())
+    return (data,) if isinstance(data, engine.Data) else _weighed(data)
+
+
+def _weighed(reader: Reader) -> Iterable[engine.Data]:
+    """The parts of an epoch of a stream, of which some sample has a weight: what arrays are asked before, a stream can
+    only tell at its end."""
+    rows, weighed = 0, False
+    for part, _ in reader.epoch():
+        weight = part.keep[3]
+        weighed = weighed or weight is None or bool(weight.any())
+        rows += part.n
+        yield part
+    if not weighed:
+        raise ValueError(f"the stream's weights are zero for all {rows} samples; at least one weight must be positive")
 
 
 def _stream(x: Any, y: Any, sample_weight: Any, split: float = 0.0) -> Stream | None:

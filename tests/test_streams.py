@@ -267,6 +267,23 @@ def test_class_weights_and_zero_weights():
     both((X, LABELS, np.where(np.arange(1000) < 500, 0.0, 1.0)), [100])
 
 
+@pytest.mark.parametrize("read_ahead", [0, 1])
+@pytest.mark.parametrize(("weights", "options"), [([np.zeros(1000)], {}), ([], {"class_weight": {0: 0, 1: 0, 2: 0}})])
+def test_weights_that_are_all_zero(weights, options, read_ahead):
+    """The end of the pass is where it is known."""
+    stream = Stream(lambda: cut(X, LABELS, *weights, sizes=[300]), 64, read_ahead)
+    model = new_model()
+    text = "the stream's weights are zero for all 1000 samples; at least one weight must be positive"
+    with pytest.raises(ValueError, match=text):
+        model.fit(stream, verbose=0, **options)
+    if not options:
+        with pytest.raises(ValueError, match=text):
+            model.evaluate(stream)
+        with pytest.raises(ValueError, match=text):
+            model.fit(X, LABELS, verbose=0, validation_data=stream)
+    model.fit(X, LABELS, verbose=0)
+
+
 @pytest.mark.parametrize("options", [{"gradient_accumulation_steps": 3}, {"global_clipnorm": 0.1},
                                      {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 5}])
 def test_options_of_optimizers_know_no_buffers(options):
