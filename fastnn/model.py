@@ -223,6 +223,8 @@ class Sequential(Trainer):
             before[leaf.path] = leaf, leaf_shape
             for name, spec in leaf.parameters(leaf_shape).items():
                 spec.check(f"{leaf.path}.{name}")
+                if self.optimizer is not None:
+                    self.optimizer._check_parameter(f"{leaf.path}.{name}", spec.constraint)
                 plan.append((leaf, name, spec.shape, spec.initializer, offset))
                 offset += -(-math.prod(spec.shape) // step) * step
         check_size(f"a model of {len(plan)} parameter arrays", offset)

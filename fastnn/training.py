@@ -88,7 +88,8 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            For unknown names, with the closest known one, and for a loss that does not suit the last layer.
+            For unknown names, with the closest known one, for a loss that does not suit the last layer, and for an
+            optimizer that cannot keep the constraints of layers.
         """
         if loss is None:
             raise ValueError("compile needs a loss, such as loss='mse'; received None")
@@ -97,6 +98,9 @@ class Trainer:
         new_optimizer, new_loss, identifiers = optimizers.get(optimizer), losses.get(loss), list(metrics or ())
         if self.layers:
             _check_ending(new_loss, self.layers[-1])
+        for leaf in self._leaves() if self.built else ():
+            for name, spec in leaf.parameters(leaf.input_shape).items():
+                new_optimizer._check_parameter(f"{leaf.path}.{name}", spec.constraint)
         resolved = self._resolve(identifiers, new_loss)
         with self._exclusively("compile"):
             self.optimizer, self._compiled_loss = new_optimizer, new_loss

@@ -440,3 +440,30 @@ def test_an_interrupt_inside_muon_leaves_whole_steps():
         wanted.fit(x, y, batch_size=32, epochs=steps, verbose=0, shuffle=False)
         assert all(np.array_equal(a, b) for a, b in zip(model._state.slots, wanted._state.slots, strict=True))
     assert same(model, wanted)
+
+
+def constrained(optimizer, built):
+    model = fnn.Sequential([fnn.layers.Dense(3, kernel_constraint="max_norm", name="d")], seed=0)
+    if built:
+        model.build((4,))
+    model.compile(optimizer, "mse")
+    return model
+
+
+def test_schedule_free_refuses_what_its_average_would_undo():
+    refused = r"ScheduleFreeAdamW cannot keep constraints: .*; d\.kernel has MaxNorm"
+    with pytest.raises(ValueError, match=refused):
+        constrained(ScheduleFreeAdamW(), built=True)
+    model = constrained(ScheduleFreeAdamW(), built=False)
+    with pytest.raises(ValueError, match=refused):
+        model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
+    assert not model.built
+    model.compile(AdamW(), "mse")
+    model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
+    free = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(3)], seed=0)
+    free.compile(ScheduleFreeAdamW(), "mse")
+    with pytest.raises(ValueError, match="cannot keep constraints"):
+        free.add(fnn.layers.Dense(3, bias_constraint="non_neg"))
+    assert len(free.layers) == 1
+    with pytest.raises(ValueError, match=r"takes no ema_overwrite_frequency: .*; received 5"):
+        ScheduleFreeAdamW(use_ema=True, ema_overwrite_frequency=5)

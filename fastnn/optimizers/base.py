@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import schedules
+from fastnn.constraints import Constraint
 from fastnn.inputs import check_count
 from fastnn.named import Named, number
 from fastnn.schedules import LearningRateSchedule
@@ -232,6 +233,9 @@ class Optimizer(Named):
     def _rule_of(self, path: str, name: str, shape: tuple[int, ...]) -> int:
         """The number of a parameter's rule among them."""
         return 0 if self._decays(path, name) else 1
+
+    def _check_parameter(self, path: str, constraint: Constraint | None) -> None:
+        """ValueError for a parameter that the optimizer cannot train."""
 
     def _numbers(self) -> dict[str, Any]:
         """The options as the engine takes them, 0 for what is not wanted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from fastnn.constraints import Constraint
 from fastnn.inputs import check_count
 from fastnn.named import number
 from fastnn.optimizers.base import NOT_NEGATIVE, RATE, Optimizer, Options, Rate, flag
@@ -224,7 +225,8 @@ class ScheduleFreeAdamW(Optimizer):
 
     The model's weights are ``x`` whenever Python sees them: after `fit`, in callbacks, in `predict` and in files.
     (Keras 3.15 leaves ``y`` there, from which ``x`` would have to be computed.) During an epoch they are ``y``. Weights
-    that are set between two calls move ``x`` and leave ``z``: compile again to start afresh from them.
+    that are set between two calls move ``x`` and leave ``z``: compile again to start afresh from them. Constraints and
+    `ema_overwrite_frequency` are refused: they change ``y`` after a step, which is computed anew from ``x`` and ``z``.
 
     Parameters
     ----------
@@ -257,6 +259,10 @@ class ScheduleFreeAdamW(Optimizer):
                  epsilon: float = 1e-8, warmup_steps: int = 0, weight_decay: float | None = None,
                  **options: Unpack[Options]) -> None:
         super().__init__(learning_rate, weight_decay, **options)
+        if self.ema_overwrite_frequency is not None:
+            raise ValueError("ScheduleFreeAdamW takes no ema_overwrite_frequency: its weights are an average of steps "
+                             "already, which undoes what is written over them; received "
+                             f"{self.ema_overwrite_frequency}. Leave it out, or use AdamW")
         self.beta_1 = number("beta_1", beta_1, "(0, 1)")
         self.beta_2 = number("beta_2", beta_2, RATE)
         self.epsilon = number("epsilon", epsilon, NOT_NEGATIVE)
@@ -266,3 +272,8 @@ class ScheduleFreeAdamW(Optimizer):
     @property
     def slot_init(self) -> tuple[float | None, ...]:
         return (None, 0.0, None)
+
+    def _check_parameter(self, path: str, constraint: Constraint | None) -> None:
+        if constraint is not None:
+            raise ValueError("ScheduleFreeAdamW cannot keep constraints: the weights that are seen are an average of "
+                             f"steps, not what a step leaves; {path} has {constraint!r}. Use Adam or AdamW")
