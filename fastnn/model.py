@@ -498,6 +498,9 @@ class Sequential(Trainer):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Overwrite all parameters, in the order of `get_weights`; on an error none is changed.
 
+        The optimizer keeps its slots, and an average of the weights that it makes (``use_ema``, `ScheduleFreeAdamW`)
+        goes on with those before: `compile` again to start afresh from the new ones.
+
         Raises
         ------
         TypeError, ValueError

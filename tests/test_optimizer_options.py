@@ -214,6 +214,20 @@ def test_the_average_is_what_fit_leaves():
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
 
+def test_the_average_goes_on_where_weights_are_set_and_starts_afresh_with_compile():
+    x, y = data(32)
+    model = classifier(SGD(0.0, use_ema=True, ema_momentum=0.75))
+    model.fit(x, y, batch_size=32, verbose=0)
+    old, new = model.get_weights(), [weight + 1 for weight in model.get_weights()]
+    for compiled_again, share in ((False, 0.25), (True, 1.0)):
+        if compiled_again:
+            model.compile(SGD(0.0, use_ema=True, ema_momentum=0.75), model.loss)
+        model.set_weights(new)
+        model.fit(x, y, batch_size=32, verbose=0)
+        for a, b, c in zip(old, new, model.get_weights(), strict=True):
+            np.testing.assert_allclose(c, a + share * (b - a), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_frozen_layers_stay_and_learn_later(name):
     x, y = data()

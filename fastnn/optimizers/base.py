@@ -67,7 +67,8 @@ class Optimizer(Named):
         given.
     use_ema : bool, default False
         Whether an exponential moving average of the parameters is kept: after each batch
-        ``average = ema_momentum * average + (1 - ema_momentum) * p``. At its end `fit` leaves the average in the model.
+        ``average = ema_momentum * average + (1 - ema_momentum) * p``. At its end `fit` leaves the average in the
+        model. It goes on in the next call, of weights before those that were set in between, too.
     ema_momentum : float, default 0.99
         In [0, 1].
     ema_overwrite_frequency : int, optional
