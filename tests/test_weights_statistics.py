@@ -1,5 +1,7 @@
 """Statistics of weights and outputs, and the callback that records them."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,18 @@ def test_spectral_norm(shape):
     matrix = np.random.default_rng(0).normal(size=shape)
     assert spectral_norm(matrix) == pytest.approx(np.linalg.norm(matrix, 2), rel=1e-5)
     assert spectral_norm(np.zeros(shape)) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(3, 4), (100, 90)])
+def test_weights_that_are_not_finite_are_reported(shape, value):
+    model = fnn.Sequential([fnn.Input(shape[:1]), fnn.layers.Dense(shape[1])], seed=0)
+    model.layers[0].kernel[0, 0] = value
+    kernel, bias = statistics(model, np.ones((2, shape[0]))).weights
+    assert math.isnan(kernel.spectral_norm) and not math.isfinite(kernel.mean) and not math.isfinite(kernel.norm)
+    assert bias.norm == 0
+    assert "nan" in repr(statistics(model))
+    assert math.isnan(spectral_norm(model.layers[0].kernel))
 
 
 def test_outputs_of_layers():
