@@ -7,17 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.inputs import check_count
+from fastnn.model import Sequential
 from fastnn.named import number
-
-if TYPE_CHECKING:
-    from fastnn.model import Sequential
+from fastnn.optimizers import LBFGS
 
 __all__ = ["LRCurve", "lr_find"]
 
@@ -162,7 +161,8 @@ def lr_find(model: Sequential, x: Any, y: Any, start: float = 1e-7, end: float =
     Raises
     ------
     TypeError, ValueError
-        If the model is not compiled or an argument is not allowed.
+        If the model is not compiled, its optimizer has no learning rate (`LBFGS`), its weights are not finite, or an
+        argument is not allowed.
     RuntimeError
         If the model is being trained in another thread.
 
@@ -180,6 +180,11 @@ def lr_find(model: Sequential, x: Any, y: Any, start: float = 1e-7, end: float =
     >>> model.built
     False
     """
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a fastnn.Sequential; received {model!r}")
+    if isinstance(model.optimizer, LBFGS):
+        raise ValueError("lr_find looks for a learning rate, which LBFGS has not: its line search finds the length of "
+                         "each step")
     start = number("start", start, "(0, inf)")
     end = number("end", end, f"({start!r}, inf)")
     steps = check_count("steps", steps, low=2)
@@ -188,6 +193,7 @@ def lr_find(model: Sequential, x: Any, y: Any, start: float = 1e-7, end: float =
     with model._exclusively("lr_find", from_callback=True):
         twin = copy.deepcopy(model)
     data = twin._built_data(x, y, sample_weight, class_weight)
+    twin._check_weights()
     rates = start * (end / start) ** (np.arange(steps) / (steps - 1))
     watch = _Watch(steps, DIVERGED if stop_when_diverged else math.inf)
     batch = min(batch_size, data.n)

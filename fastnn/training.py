@@ -21,7 +21,7 @@ from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.errors import DivergenceError
 from fastnn.files import StrPath
-from fastnn.inputs import all_finite, as_array, check_count, check_finite
+from fastnn.inputs import all_finite, as_array, check_count
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
 from fastnn.named import number
@@ -404,7 +404,7 @@ class Trainer:
     def _guarded_epoch(self, data: Feed, batch_size: int, shuffle: bool, threads: int, run: Run,
                        watched: Sequence[Metric]) -> dict[str, float]:
         """An epoch after which weights and slots are finite, or the weights those from before it."""
-        check_finite(self._flat[None], "the model's weights")
+        self._check_weights()
         before = self._flat.copy()
         try:
             logs = self._epoch(data, batch_size, shuffle, threads, watched, run)
@@ -422,6 +422,13 @@ class Trainer:
             raise DivergenceError(f"{error}. The weights are those from before this epoch, the optimizer starts "
                                   f"afresh. {REMEDY}", error.epoch, error.batch) from None
         return logs
+
+    def _check_weights(self) -> None:
+        """Refuse to train from weights that are not finite."""
+        if not all_finite(self._flat):
+            name = next(name for name, weight in self._named_weights() if not np.isfinite(weight).all())
+            raise ValueError(f"{name} contains NaN or infinity; training needs finite weights: set others, or make the "
+                             "model anew")
 
     def _finite_slots(self) -> bool:
         return all(all_finite(block) for block in (self._state.blocks if self._state is not None else ()))
@@ -797,6 +804,7 @@ class Trainer:
                   part: bool = False) -> tuple[engine.Data, tuple[int, ...]]: ...
         def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data: ...
         def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
+        def _named_weights(self) -> list[tuple[str, Array]]: ...
         def _evaluating(self) -> engine.Pool: ...
         def _gradient_block(self) -> Array: ...
         def _apply_mask(self) -> None: ...

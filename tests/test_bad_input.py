@@ -311,6 +311,8 @@ def test_weights_of_the_model_that_are_not_finite(value):
         with pytest.raises((ValueError, fnn.DivergenceError), match="NaN or inf"):
             call()
         assert state_of(model) == before
+    with pytest.raises(ValueError, match=r"^dense\.kernel contains NaN or infinity; training needs finite weights"):
+        model.fit(*good(), verbose=0)
 
 
 # ---- arguments of fit and its like ----

@@ -155,6 +155,18 @@ def test_a_model_that_is_not_compiled_is_refused():
         fnn.lr_find(fnn.Sequential([fnn.layers.Dense(1)]), X, Y)
 
 
+def test_models_that_it_cannot_try_are_refused():
+    with pytest.raises(TypeError, match=r"model must be a fastnn.Sequential; received None"):
+        fnn.lr_find(None, X, Y)
+    with pytest.raises(ValueError, match="lr_find looks for a learning rate, which LBFGS has not"):
+        fnn.lr_find(new_model("lbfgs"), X, Y)
+    model = new_model()
+    model.build((6,))
+    model.layers[0].kernel[0, 0] = np.nan
+    with pytest.raises(ValueError, match=rf"{model.layers[0].name}\.kernel contains NaN or infinity"):
+        fnn.lr_find(model, X, Y)
+
+
 def test_plot_without_matplotlib(monkeypatch):
     found = builtins.__import__
 
