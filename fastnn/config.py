@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._kernels import dispatch, threads
+from fastnn.named import one_of
 from fastnn.version import __version__
 
 __all__ = ["show_config"]
@@ -42,8 +43,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> fnn.show_config(mode="dicts")["instruction set"] in ("avx512", "avx2", "baseline")
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode must be 'stdout' or 'dicts'; received {mode!r}")
+    one_of("mode", mode, ("stdout", "dicts"))
     openmp = threads.openmp_version()
     config = {
         "fastnn": __version__,

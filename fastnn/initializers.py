@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnn.named import Named, find, number
+from fastnn.named import Named, find, integer, number, one_of
 
 __all__ = [
     "Initializer",
@@ -96,11 +96,11 @@ def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
 def _check_seed(seed: int | None) -> int | None:
     if seed is None:
         return None
-    if isinstance(seed, (bool, np.bool_)) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be None or an integer of at least 0; received {seed!r}")
-    if operator.index(seed) < 0:
-        raise ValueError(f"seed must be None or an integer of at least 0; received {seed!r}")
-    return operator.index(seed)
+    checked = integer(seed)
+    if checked is None or checked < 0:
+        raise (TypeError if checked is None else ValueError)(
+            f"seed must be None or an integer of at least 0; received {seed!r}")
+    return checked
 
 
 def _truncated_normal(rng: Generator, shape: Shape) -> NDArray[np.float64]:
@@ -315,15 +315,10 @@ class VarianceScaling(Initializer):
     def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal",
                  seed: int | None = None) -> None:
         self.scale = number("scale", scale, "(0, inf)")
-        if mode not in self.modes:
-            raise ValueError(f"mode must be one of {', '.join(self.modes)}; received {mode!r}")
-        self.mode = mode
-        if distribution == "normal":
+        self.mode = one_of("mode", mode, self.modes)
+        if isinstance(distribution, str) and distribution == "normal":
             distribution = "truncated_normal"
-        if distribution not in self.distributions:
-            allowed = ", ".join(self.distributions)
-            raise ValueError(f"distribution must be one of {allowed}; received {distribution!r}")
-        self.distribution = distribution
+        self.distribution = one_of("distribution", distribution, self.distributions)
         self.seed = _check_seed(seed)
 
     def draw(self, rng: Generator, shape: Shape) -> NDArray[np.float64]:

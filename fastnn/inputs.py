@@ -24,6 +24,7 @@ from fastnn._kernels.door import (
     plain_targets,
     plain_weights,
 )
+from fastnn.named import integer
 
 __all__ = ["all_finite", "as_features", "as_labels", "as_targets", "as_weights", "check_count", "class_weights",
            "combined_weights"]
@@ -190,11 +191,12 @@ def class_weights(class_weight: Mapping[int, float], labels: NDArray[np.intp], n
         raise TypeError(f"class_weight must be a dict of class: weight; received {type(class_weight).__name__}")
     table = np.ones(n_classes)
     for label, weight in class_weight.items():
-        if isinstance(label, bool) or not hasattr(label, "__index__") or not 0 <= label.__index__() < n_classes:
+        index = integer(label)
+        if index is None or not 0 <= index < n_classes:
             raise ValueError(f"class_weight names the class {label!r}; allowed: 0 to {n_classes - 1}")
         if isinstance(weight, bool) or not isinstance(weight, Real) or not (weight >= 0 and math.isfinite(weight)):
             raise ValueError(f"class_weight gives class {label} the weight {weight!r}; finite numbers >= 0 are allowed")
-        table[label.__index__()] = weight
+        table[index] = weight
     return as_weights(table[labels], len(labels), "class_weight", part)
 
 
@@ -213,9 +215,9 @@ def combined_weights(sample_weight: Any, class_weight: Any, labels: Array | None
 
 def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> int:
     """An integer in [low, high]."""
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+    count = integer(value)
+    if count is None:
         raise TypeError(f"{name} must be an integer; received {value!r}")
-    count = int(value.__index__())
     if not low <= count <= high:
         raise ValueError(f"{name} must be in [{low}, {high}]; received {count}")
     return count
@@ -223,9 +225,12 @@ def check_count(name: str, value: Any, low: int = 1, high: int = 2**31 - 1) -> i
 
 def check_seed(seed: Any) -> int | None:
     """None, or an integer that the counter-based generators take."""
-    if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= seed < 2**63):
+    if seed is None:
+        return None
+    checked = integer(seed)
+    if checked is None or not 0 <= checked < 2**63:
         raise ValueError(f"seed must be None or an integer in [0, 2**63); received {seed!r}")
-    return None if seed is None else int(seed)
+    return checked
 
 
 def check_shape(name: str, shape: Any) -> tuple[int, ...]:

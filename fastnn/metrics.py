@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import losses
 from fastnn.losses import as_labels, as_rows, as_weights
-from fastnn.named import Named, find, number
+from fastnn.named import Named, find, number, one_of
 
 __all__ = [
     "Metric",
@@ -547,9 +547,7 @@ class _Confusion(_OnTargets):
 
     def __init__(self, threshold: float | None, average: str, name: str | None) -> None:
         super().__init__(name)
-        if average not in AVERAGES:
-            raise ValueError(f"average must be one of {', '.join(map(repr, AVERAGES))}; received {average!r}")
-        self.average = average
+        self.average = one_of("average", average, AVERAGES)
         self._threshold = None if threshold is None else number("threshold", threshold, "(-inf, inf)")
 
     def _by_largest(self, sparse: bool, n_outputs: int) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
+import operator
 import re
-from collections.abc import Callable, Mapping
-from numbers import Real
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-__all__ = ["Named", "find", "number"]
+__all__ = ["Named", "find", "integer", "number", "one_of"]
 
 N = TypeVar("N", bound="Named")
 
@@ -72,3 +73,22 @@ def number(name: str, value: Any, allowed: str) -> float:
     if not (math.isfinite(checked) and above and below):
         raise ValueError(f"{name} must be in {allowed}; received {value!r}")
     return checked
+
+
+def integer(value: Any) -> int | None:
+    """`value` as an int, or None where it is no integer."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        return operator.index(value)  # all arrays have __index__; those of several numbers refuse it
+    except TypeError:
+        return None
+
+
+def one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+    """`value`, if it is one of `allowed`: strings, integers, None."""
+    scalar = isinstance(value, (str, Integral, np.bool_, type(None)))  # an array has no single answer to ==
+    if scalar and value in allowed:
+        return value
+    *most, last = map(repr, allowed)
+    raise (ValueError if scalar else TypeError)(f"{name} must be {', '.join(most)} or {last}; received {value!r}")

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
 from fastnn._kernels.program import Program
-from fastnn.named import Named, find, number
+from fastnn.named import Named, find, number, one_of
 
 __all__ = ["Regularizer", "L1", "L2", "L1L2", "OrthogonalRegularizer", "get", "serialize", "deserialize"]
 
@@ -208,9 +208,7 @@ class OrthogonalRegularizer(Regularizer):
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = number("factor", factor, NOT_NEGATIVE)
-        if mode not in ("rows", "columns"):
-            raise ValueError(f"mode must be 'rows' or 'columns'; received {mode!r}")
-        self.mode = mode
+        self.mode = one_of("mode", mode, ("rows", "columns"))
 
     def __call__(self, x: Any) -> float:
         return kernels.orthogonal_penalty(_real(x), self.factor, self.mode)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.inputs import check_count
-from fastnn.named import Named, find, number
+from fastnn.named import Named, find, number, one_of
 
 __all__ = [
     "LearningRateSchedule",
@@ -508,9 +508,7 @@ class OneCycle(LearningRateSchedule):
         self.total_steps = check_count("total_steps", total_steps)
         self.three_phase = _flag("three_phase", three_phase)
         self.pct_start = number("pct_start", pct_start, "(0, 0.5)" if self.three_phase else "(0, 1)")
-        if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be 'cos' or 'linear'; received {anneal_strategy!r}")
-        self.anneal_strategy = anneal_strategy
+        self.anneal_strategy = one_of("anneal_strategy", anneal_strategy, ("cos", "linear"))
         self.div_factor = number("div_factor", div_factor, POSITIVE)
         self.final_div_factor = number("final_div_factor", final_div_factor, POSITIVE)
         if self.pct_start * self.total_steps <= 1:

@@ -24,7 +24,7 @@ from fastnn.files import StrPath
 from fastnn.inputs import all_finite, as_array, check_count
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
-from fastnn.named import number
+from fastnn.named import number, one_of
 from fastnn.run import Run, Spec
 from fastnn.search import Search
 from fastnn.streams import Reader, Readers, Stream, as_stream
@@ -267,8 +267,7 @@ class Trainer:
         batch_size = check_count("batch_size", 32 if batch_size is None else batch_size)
         epochs = check_count("epochs", epochs)
         initial_epoch = check_count("initial_epoch", initial_epoch, low=0)
-        if verbose not in ("auto", 0, 1, 2) or isinstance(verbose, float):
-            raise ValueError(f"verbose must be 'auto', 0, 1 or 2; received {verbose!r}")
+        one_of("verbose", verbose, ("auto", 0, 1, 2))
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"shuffle must be True or False; received {shuffle!r}")
         split = number("validation_split", validation_split, "[0, 1)")

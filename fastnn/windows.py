@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastnn.inputs import check_count, check_size
+from fastnn.named import one_of
 
 __all__ = ["Window", "check_channels_last", "check_padding", "check_samples", "check_sizes", "window"]
 
@@ -43,9 +44,7 @@ def check_padding(padding: Any, allowed: Sequence[str] = ("valid", "same")) -> s
 
 def check_channels_last(data_format: Any) -> str | None:
     """None, or the only order of dimensions that there is."""
-    if data_format not in (None, "channels_last"):
-        raise ValueError(f"data_format must be None or 'channels_last'; received {data_format!r}")
-    return data_format
+    return one_of("data_format", data_format, (None, "channels_last"))
 
 
 def check_samples(what: str, shape: Sequence[int], rank: int) -> None:

@@ -499,6 +499,47 @@ def test_bad_arguments_of_parts(build, match):
         assert part in str(caught.value)
 
 
+ARRAY = np.array([1.0, 2.0])
+
+
+@pytest.mark.parametrize(("build", "name"), [
+    (lambda: layers.Dense(ARRAY), "units"),
+    (lambda: layers.Conv2D(3, ARRAY), "kernel_size"),
+    (lambda: layers.Conv2D(3, 2, data_format=ARRAY), "data_format"),
+    (lambda: layers.Dropout(0.5, seed=ARRAY), "seed"),
+    (lambda: layers.Columns([ARRAY]), "indices"),
+    (lambda: fnn.Sequential(seed=ARRAY), "seed"),
+    (lambda: fnn.Input((ARRAY,)), "shape"),
+    (lambda: make().fit(*good(), epochs=ARRAY), "epochs"),
+    (lambda: make().fit(*good(), batch_size=ARRAY), "batch_size"),
+    (lambda: make().fit(*good(), verbose=ARRAY), "verbose"),
+    (lambda: fnn.callbacks.EarlyStopping(patience=ARRAY), "patience"),
+    (lambda: fnn.callbacks.EarlyStopping(verbose=ARRAY), "verbose"),
+    (lambda: fnn.callbacks.EarlyStopping(mode=ARRAY), "mode"),
+    (lambda: fnn.regularizers.OrthogonalRegularizer(mode=ARRAY), "mode"),
+    (lambda: fnn.kernels.orthogonal_penalty(np.eye(2), mode=ARRAY), "mode"),
+    (lambda: fnn.initializers.GlorotUniform(seed=ARRAY), "seed"),
+    (lambda: fnn.initializers.VarianceScaling(mode=ARRAY), "mode"),
+    (lambda: fnn.initializers.VarianceScaling(distribution=ARRAY), "distribution"),
+    (lambda: fnn.metrics.F1Score(average=ARRAY), "average"),
+    (lambda: fnn.schedules.OneCycle(0.1, ARRAY), "total_steps"),
+    (lambda: fnn.schedules.OneCycle(0.1, 30, anneal_strategy=ARRAY), "anneal_strategy"),
+    (lambda: fnn.weights.prune(make(), 0.5, scope=ARRAY), "scope"),
+    (lambda: fnn.weights.PruningSchedule(0.5, method=ARRAY, end_step=9), "method"),
+    (lambda: fnn.weights.importance(make(), ARRAY), "method"),
+    (lambda: fnn.show_config(mode=ARRAY), "mode"),
+])  # fmt: skip
+def test_arrays_in_the_place_of_a_number_or_a_name(build, name):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}.* must be .*; received.*array\(\[1., 2.\]\)"):
+        build()
+
+
+def test_integers_and_names_of_numpy_are_taken():
+    assert layers.Dense(np.int64(3)).units == layers.Dense(np.array(3)).units == 3
+    assert fnn.callbacks.EarlyStopping(mode=np.str_("min"), verbose=np.int8(1)).mode == "min"
+    assert fnn.initializers.GlorotUniform(seed=np.uint8(7)).seed == 7
+
+
 def test_learning_rates_set_later_are_checked():
     model = make()
     for wrong in (-1, np.nan, np.inf, "fast", None):

@@ -112,7 +112,7 @@ BAD = [
     (callbacks.EarlyStopping, {"baseline": math.nan}, ValueError, "baseline must be in"),
     (callbacks.EarlyStopping, {"restore_best_weights": 1}, TypeError, "restore_best_weights must be True or False"),
     (callbacks.EarlyStopping, {"start_from_epoch": -1}, ValueError, "start_from_epoch must be in"),
-    (callbacks.EarlyStopping, {"verbose": 3}, ValueError, "verbose must be 0 or 1"),
+    (callbacks.EarlyStopping, {"verbose": 3}, ValueError, "verbose must be 0, 1 or 2; received 3"),
     (callbacks.ReduceLROnPlateau, {"factor": 1.0}, ValueError, "factor must be in"),
     (callbacks.ReduceLROnPlateau, {"cooldown": -1}, ValueError, "cooldown must be in"),
     (callbacks.ReduceLROnPlateau, {"min_lr": -1}, ValueError, "min_lr must be in"),

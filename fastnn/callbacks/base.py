@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from fastnn.inputs import check_count
+from fastnn.named import one_of
 
 if TYPE_CHECKING:
     from fastnn.errors import DivergenceError
@@ -216,9 +217,7 @@ def checked_callbacks(callbacks: Any) -> list[Callback]:
 
 def verbosity(value: Any) -> int:
     """0 for silence, else 1."""
-    if value not in (0, 1, 2) or isinstance(value, float):
-        raise ValueError(f"verbose must be 0 or 1; received {value!r}")
-    return min(int(value), 1)
+    return min(int(one_of("verbose", value, (0, 1, 2))), 1)
 
 
 # ---- checks of what comes back from files -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn.callbacks.averages import SwapEMAWeights
 from fastnn.callbacks.base import Callback, Logs, verbosity
-from fastnn.named import number
+from fastnn.named import number, one_of
 
 __all__ = ["Monitor"]
 
@@ -31,9 +31,7 @@ class Monitor(Callback):
         super().__init__()
         if not isinstance(monitor, str) or not monitor:
             raise TypeError(f"monitor must be the name of a loss or metric, such as 'val_loss'; received {monitor!r}")
-        if mode not in MODES:
-            raise ValueError(f"mode must be {', '.join(map(repr, MODES[:-1]))} or {MODES[-1]!r}; received {mode!r}")
-        self.monitor, self.mode, self.verbose = monitor, mode, verbosity(verbose)
+        self.monitor, self.mode, self.verbose = monitor, one_of("mode", mode, MODES), verbosity(verbose)
         self.min_delta = number("min_delta", min_delta, "[0, inf)")
         self.best: float | None = None
         self._warned = False

@@ -28,6 +28,7 @@ from fastnn.kernels.checks import (
     _writable,
 )
 from fastnn.kernels.rows import _row_index
+from fastnn.named import one_of
 
 __all__ = [
     "affine", "gather_rows", "l1_l2_penalty", "mask_weights", "norm_constraint", "orthogonal_penalty",
@@ -129,8 +130,7 @@ def orthogonal_penalty(param: Any, factor: float = 0.01, mode: str = "rows", *, 
     0.8
     """
     factor = _number("factor", factor, 0)
-    if mode not in ("rows", "columns"):
-        raise ValueError(f"mode must be 'rows' or 'columns'; received {mode!r}")
+    one_of("mode", mode, ("rows", "columns"))
     param = _whole("param", param, ("rows", "columns"))
     grad = _added_to(grad, param)
     n = param.shape[mode == "columns"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.program import Program
 from fastnn.layers.base import Layer
+from fastnn.named import integer
 
 __all__ = ["Columns"]
 
@@ -108,6 +108,7 @@ def _checked(indices: Any) -> slice | list[int]:
 
 
 def _integer(value: Any, allowed: str) -> int:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+    index = integer(value)
+    if index is None:
         raise TypeError(f"indices must be {allowed}; received {value!r}")
-    return operator.index(value)
+    return index

@@ -25,6 +25,7 @@ from fastnn.layers import (
 from fastnn.layers.base import Layer
 from fastnn.losses import as_labels
 from fastnn.model import Sequential
+from fastnn.named import one_of
 from fastnn.weights._estimators import fitted_estimator
 from fastnn.weights.backward import pulled_back
 from fastnn.weights.transfer import named_weights
@@ -85,9 +86,7 @@ def importance(model: Sequential, method: str = "magnitude", x: Any = None, y: A
     array([12.,  4.])
     """
     own = named_weights(model, "model")
-    if method not in METHODS:
-        raise ValueError(f"method must be 'magnitude' or 'taylor'; received {method!r}")
-    if method == "magnitude":
+    if one_of("method", method, METHODS) == "magnitude":
         return {name: np.abs(weight) for name, weight in own.items()}
     if x is None or y is None:
         raise ValueError("method='taylor' needs samples and targets: received "

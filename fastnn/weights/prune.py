@@ -15,7 +15,7 @@ from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
-from fastnn.named import number
+from fastnn.named import number, one_of
 
 __all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks",
            "sparsity_report"]
@@ -190,12 +190,6 @@ def _check_method(method: Any) -> tuple[int, int] | None:
                      f"stay); received {method!r}.{hint}")
 
 
-def _check_scope(scope: Any) -> str:
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be 'layer' or 'global'; received {scope!r}")
-    return str(scope)
-
-
 def _hidden(model: Sequential, kernels: Sequence[_Kernel], named: bool) -> list[_Kernel]:
     """Without the last kernel, whose neurons are the model's outputs."""
     last = _all_kernels(model)[-1]
@@ -293,7 +287,7 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
         if sparsity is None:
             raise ValueError(f"method {method!r} needs a sparsity in [0, 1); received None")
         sparsity = number("sparsity", sparsity, "[0, 1)")
-    scope, kernels = _check_scope(scope), _chosen(model, layers)
+    scope, kernels = one_of("scope", scope, SCOPES), _chosen(model, layers)
     if method == "structured":
         kernels = _hidden(model, kernels, layers is not None)
     if data is not None and method != "taylor":
@@ -533,9 +527,8 @@ class PruningSchedule(Callback):
         self.end_step = check_count("end_step", end_step, low=self.begin_step + 1)
         self.frequency = check_count("frequency", frequency)
         self.power = number("power", power, "(0, inf)")
-        if method not in ("magnitude", "random", "structured"):
-            raise ValueError(f"method must be 'magnitude', 'random' or 'structured'; received {method!r}")
-        self.method, self.scope = method, _check_scope(scope)
+        self.method = one_of("method", method, ("magnitude", "random", "structured"))
+        self.scope = one_of("scope", scope, SCOPES)
         self.layers, self.seed = layers, check_seed(seed)
         self.step = 0
 
