@@ -19,9 +19,10 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from fastnn.files import StrPath, check_path
+
 __all__ = ["load_csv", "load_digits", "load_fashion_mnist", "load_idx", "load_npz", "read_idx"]
 
-StrPath: TypeAlias = str | os.PathLike[str]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Pair: TypeAlias = tuple[Array, Array]
 
@@ -110,6 +111,7 @@ def read_idx(path: StrPath) -> Array:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
+    check_path("path", path)
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
         file.seek(0)
@@ -185,7 +187,7 @@ def load_idx(root: StrPath) -> tuple[Pair, Pair]:
     >>> from fastnn.datasets import load_idx
     >>> (x_train, y_train), test = load_idx("/usr/share/datasets/fashion-mnist")  # doctest: +SKIP
     """
-    train, test = (_load_idx_pair(Path(root), part) for part in ("train", "t10k"))
+    train, test = (_load_idx_pair(Path(check_path("root", root)), part) for part in ("train", "t10k"))
     if train[0].shape[1:] != test[0].shape[1:]:
         shapes = train[0].shape[1:], test[0].shape[1:]
         raise ValueError(f"{root}: training images of shape {shapes[0]}, test images of {shapes[1]}")
@@ -300,6 +302,7 @@ def load_csv(
     >>> X.tolist(), y.tolist(), names
     ([[5.1, 3.5], [6.2, 2.9]], ['setosa', 'versicolor'], ['length', 'width'])
     """
+    check_path("path", path)
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     opener = gzip.open if packed else open
@@ -446,7 +449,7 @@ def load_npz(path: StrPath, target: str | None = None) -> tuple[Array, Array | N
     >>> X.shape, y.shape
     ((5, 3), (5,))
     """
-    source = os.fspath(path)
+    source = check_path("path", path)
     with open(path, "rb") as file:  # np.load answers a file that is no archive with a remark about pickles
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{source}: not an NPZ archive, or a truncated one")

@@ -7,15 +7,29 @@ import os
 import re
 import stat
 from contextlib import suppress
+from typing import Any
 
 try:
     import fcntl
 except ImportError:  # Windows: without its locks a stray cannot be told from a file being written
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["StrPath", "write_file"]
+__all__ = ["StrPath", "check_path", "write_file"]
 
 StrPath = str | os.PathLike[str]
+
+
+def check_path(name: str, value: Any) -> str:
+    """A path that is no empty string; neither bytes nor, as `open` would take it, the number of an open file."""
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        path = None
+    if not isinstance(path, str):
+        raise TypeError(f"{name} must be a path, as a string or path-like; received {value!r}")
+    if not path:
+        raise ValueError(f"{name} must be a path that is not empty; received {value!r}")
+    return path
 
 
 def write_file(path: StrPath, data: bytes) -> None:

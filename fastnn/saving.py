@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fastnn._safetensors import MAX_COUNT, Header, Table, brief, encode, read_header, read_tensors
 from fastnn.descriptions import described_model, described_object, differences, new_model, new_training_objects
 from fastnn.errors import ModelFormatError
-from fastnn.files import StrPath, write_file
+from fastnn.files import StrPath, check_path, write_file
 from fastnn.inputs import check_count, check_shape
 from fastnn.layers.base import Layer
 from fastnn.run import Run, Saved
@@ -83,7 +83,7 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
     >>> np.array_equal(model.predict(np.ones((1, 2))), same.predict(np.ones((1, 2))))
     True
     """
-    named = model._named_weights()
+    path, named = check_path("path", path), model._named_weights()
     tensors = {f"layers.{name}": weight for name, weight in named}
     if len(tensors) != len(named):
         raise ValueError(f"two weights would have the same name among {', '.join(tensors)}; rename a layer")
@@ -167,7 +167,7 @@ def load_model(path: StrPath, custom_objects: Mapping[str, type] | None = None,
 @contextmanager
 def _opened(path: StrPath) -> Iterator[BinaryIO]:
     """The file; what is found wrong with it becomes a ModelFormatError that names it."""
-    source = os.fspath(path)
+    source = check_path("path", path)
     if not stat.S_ISREG(os.stat(source).st_mode):
         raise ModelFormatError(f"{source}: not a regular file")
     try:

@@ -20,7 +20,7 @@ from fastnn.callbacks.base import Callback, CallbackList, checked_callbacks
 from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.errors import DivergenceError
-from fastnn.files import StrPath
+from fastnn.files import StrPath, check_path
 from fastnn.inputs import all_finite, as_array, check_count
 from fastnn.layers import Activation, Dense, Layer
 from fastnn.metrics import Metric
@@ -264,6 +264,7 @@ class Trainer:
             If the model is being trained already: in another thread, or by the call whose callback this is.
         """
         _ = self._loss  # refuses a model that is not compiled
+        resume = None if resume is None else check_path("resume", resume)
         batch_size = check_count("batch_size", 32 if batch_size is None else batch_size)
         epochs = check_count("epochs", epochs)
         initial_epoch = check_count("initial_epoch", initial_epoch, low=0)

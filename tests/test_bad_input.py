@@ -540,6 +540,23 @@ def test_integers_and_names_of_numpy_are_taken():
     assert fnn.initializers.GlorotUniform(seed=np.uint8(7)).seed == 7
 
 
+@pytest.mark.parametrize("path", [None, 1, b"x", ""])
+def test_paths_that_are_none(path):
+    model = make()
+    for name, call in (
+        ("path", lambda: model.save(path)),
+        ("path", lambda: fnn.load_model(path)),
+        ("resume", lambda: model.fit(*good(), verbose=0, resume=path)),
+        ("path", lambda: fnn.datasets.load_npz(path)),
+        ("path", lambda: fnn.datasets.load_csv(path)),
+        ("path", lambda: fnn.datasets.read_idx(path)),
+        ("root", lambda: fnn.datasets.load_idx(path)),
+        ("path", lambda: fnn.weights.load_keras(model, path)),
+    ):
+        if name != "resume" or path is not None:
+            refused(model, call, [f"{name} must be a path", f"received {path!r}"])
+
+
 def test_learning_rates_set_later_are_checked():
     model = make()
     for wrong in (-1, np.nan, np.inf, "fast", None):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.callbacks.checkpoint import frequency
 from fastnn.errors import ModelFormatError
-from fastnn.files import StrPath
+from fastnn.files import StrPath, check_path
 from fastnn.optimizers import LBFGS
 
 __all__ = ["BackupAndRestore"]
@@ -75,9 +75,7 @@ class BackupAndRestore(Callback):
     def __init__(self, backup_dir: StrPath, save_freq: str | int = "epoch", double_checkpoint: bool = False,
                  delete_checkpoint: bool = True) -> None:
         super().__init__()
-        self.backup_dir = os.fspath(backup_dir)
-        if not isinstance(self.backup_dir, str) or not self.backup_dir:
-            raise ValueError(f"backup_dir must be a path that is not empty; received {backup_dir!r}")
+        self.backup_dir = check_path("backup_dir", backup_dir)
         self.save_freq = frequency(save_freq)
         for name, flag in (("double_checkpoint", double_checkpoint), ("delete_checkpoint", delete_checkpoint)):
             if not isinstance(flag, bool):

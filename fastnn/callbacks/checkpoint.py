@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from fastnn.callbacks.base import Logs, count, number_or_none
 from fastnn.callbacks.monitor import Monitor
-from fastnn.files import StrPath
+from fastnn.files import StrPath, check_path
 from fastnn.inputs import check_count
 from fastnn.named import number
 
@@ -71,9 +71,7 @@ class ModelCheckpoint(Monitor):
                  save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch",
                  initial_value_threshold: float | None = None) -> None:
         super().__init__(monitor, mode, verbose=verbose)
-        self.filepath = os.fspath(filepath)
-        if not isinstance(self.filepath, str) or not self.filepath:
-            raise ValueError(f"filepath must be a path that is not empty; received {filepath!r}")
+        self.filepath = check_path("filepath", filepath)
         for name, flag in (("save_best_only", save_best_only), ("save_weights_only", save_weights_only)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name} must be True or False; received {flag!r}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from fastnn.callbacks.base import Callback, Logs, count
-from fastnn.files import StrPath
+from fastnn.files import StrPath, check_path
 
 __all__ = ["CSVLogger"]
 
@@ -54,7 +54,7 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: StrPath, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        self.filename = os.fspath(filename)
+        self.filename = check_path("filename", filename)
         if not isinstance(separator, str) or len(separator) != 1:
             raise ValueError(f"separator must be one character; received {separator!r}")
         if not isinstance(append, bool):

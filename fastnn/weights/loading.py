@@ -15,6 +15,7 @@ import safetensors.numpy
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.errors import ModelFormatError
+from fastnn.files import check_path
 from fastnn.layers import Flatten
 from fastnn.layers.base import snake_case
 from fastnn.model import Sequential
@@ -237,8 +238,7 @@ def load_keras(model: Sequential, path: str | os.PathLike[str], layers: Mapping[
         If an argument is of another type.
     """
     own = named_weights(model, "model")
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path must be a string or path-like; received {path!r}")
+    path = check_path("path", path)
     places = _grouped(own)
     with _hdf5(path) as file:
         found = dict(_layers_of(file, "layers"))
