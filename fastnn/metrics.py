@@ -46,6 +46,7 @@ Array = NDArray[Any]
 State = NDArray[np.float64]
 
 AVERAGES = ("micro", "macro", "weighted")
+MAX_THRESHOLDS = 2**20  # 16 MiB of counts for each thread; float32 tells no more numbers in [0.5, 1] apart than 2**23
 
 
 # ------------------------------------------------------------------------------ the kernels' NumPy twin
@@ -176,9 +177,9 @@ def _ratio(a: Any, b: Any) -> Any:
     return np.divide(a, b, out=np.zeros_like(np.asarray(b, dtype=np.float64)), where=np.asarray(b) != 0)
 
 
-def _count(name: str, value: Any, low: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or value < low:
-        raise ValueError(f"{name} must be an integer of at least {low}; received {value!r}")
+def _count(name: str, value: Any, low: int, high: int = 2**31 - 1) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral) or not low <= int(value) <= high:
+        raise ValueError(f"{name} must be an integer in [{low}, {high}]; received {value!r}")
     return int(value)
 
 
@@ -512,7 +513,7 @@ class AUC(_OnTargets):
     Parameters
     ----------
     num_thresholds : int, default 200
-        At least 2. Thresholds are -eps, 1 / (num_thresholds - 1), 2 / (num_thresholds - 1), ..., 1 + eps.
+        In [2, 1048576]. Thresholds are -eps, 1 / (num_thresholds - 1), 2 / (num_thresholds - 1), ..., 1 + eps.
     name : str, optional
         Default: "auc".
 
@@ -528,7 +529,7 @@ class AUC(_OnTargets):
 
     def __init__(self, num_thresholds: int = 200, name: str | None = None) -> None:
         super().__init__(name)
-        self.num_thresholds = _count("num_thresholds", num_thresholds, 2)
+        self.num_thresholds = _count("num_thresholds", num_thresholds, 2, MAX_THRESHOLDS)
         self.param = float(self.num_thresholds - 1)
 
     def state_size(self, n_outputs: int) -> int:
