@@ -120,6 +120,9 @@ BAD = [
     (callbacks.ModelCheckpoint, {"filepath": ""}, ValueError, "filepath must be a path"),
     (callbacks.ModelCheckpoint, {"filepath": 3}, TypeError, "filepath must be a path, .*; received 3"),
     (callbacks.ModelCheckpoint, {"filepath": b"x"}, TypeError, "filepath must be a path, .*; received b'x'"),
+    (callbacks.ModelCheckpoint, {"filepath": "a/{"}, ValueError, "filepath 'a/{' cannot be filled in: "),
+    (callbacks.ModelCheckpoint, {"filepath": "a/{}"}, ValueError, r"has the field \{\}; fields have names"),
+    (callbacks.ModelCheckpoint, {"filepath": "a/{0}"}, ValueError, r"has the field \{0\}; fields have names"),
     (callbacks.BackupAndRestore, {"backup_dir": None}, TypeError, "backup_dir must be a path, .*; received None"),
     (callbacks.BackupAndRestore, {"backup_dir": ""}, ValueError, "backup_dir must be a path that is not empty"),
     (callbacks.CSVLogger, {"filename": 1}, TypeError, "filename must be a path, .*; received 1"),
@@ -134,6 +137,34 @@ BAD = [
     (callbacks.LambdaCallback, {"on_epoch_ends": print}, TypeError, "Did you mean 'on_epoch_end'"),
     (callbacks.LambdaCallback, {"on_epoch_end": 3}, TypeError, "on_epoch_end must be a function"),
 ]
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("{nope}", {}), ("{learning_rate}", {}), ("{val_loss}", {}), ("{loss:d}", {}), ("{batch}", {}), ("{val_loss}", {"save_freq": 1}),
+])
+def test_fields_that_the_logs_lack_are_refused_before_training(tmp_path, name, options):
+    model = classifier()
+    model.build((5,))
+    before = model.get_weights()
+    split = {"validation_split": 0.5} if options else {}
+    with pytest.raises(ValueError, match=r"cannot be filled in: .*its fields may be epoch, .*loss, accuracy"):
+        model.fit(*classes(), verbose=0, callbacks=[callbacks.ModelCheckpoint(tmp_path / name, **options)], **split)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_fields_that_the_logs_have(tmp_path):
+    x, y = classes()
+    keep = [callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.2f}-{learning_rate}-{accuracy.real}", "loss"),
+            callbacks.ModelCheckpoint(tmp_path / "batch{batch}{{}}", save_freq=1)]
+    plateau = callbacks.ReduceLROnPlateau("loss")
+    model = classifier()
+    model.fit(x, y, verbose=0, validation_split=0.5, callbacks=[plateau, *keep])
+    assert (tmp_path / "batch1{}").exists()
+    assert [path.name[:2] for path in tmp_path.iterdir() if "0.001" in path.name] == ["01"]
+    own = callbacks.ModelCheckpoint(tmp_path / "{mine}")
+    model.fit(x, y, verbose=0, callbacks=[Curve(mine=[7.0]), own])
+    assert (tmp_path / "7.0").exists()
 
 
 @pytest.mark.parametrize(("cls", "arguments", "error", "said"), BAD)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from string import Formatter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastnn.callbacks.base import Logs, count, number_or_none
+from fastnn.callbacks.functions import LambdaCallback
 from fastnn.callbacks.monitor import Monitor
+from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.files import StrPath, check_path
 from fastnn.inputs import check_count
 from fastnn.named import number
+
+if TYPE_CHECKING:
+    from fastnn.run import Run
 
 __all__ = ["ModelCheckpoint", "frequency"]
 
@@ -46,7 +53,8 @@ class ModelCheckpoint(Monitor):
     Raises
     ------
     TypeError, ValueError
-        For an argument of another type or out of its range, and for a field of `filepath` that the logs lack.
+        For an argument of another type or out of its range, and for a field of `filepath` that the logs lack: as
+        training begins, unless a callback of yours may add it.
     OSError
         If a file cannot be written.
 
@@ -72,6 +80,7 @@ class ModelCheckpoint(Monitor):
                  initial_value_threshold: float | None = None) -> None:
         super().__init__(monitor, mode, verbose=verbose)
         self.filepath = check_path("filepath", filepath)
+        self._fields = _fields(self.filepath)
         for name, flag in (("save_best_only", save_best_only), ("save_weights_only", save_weights_only)):
             if not isinstance(flag, bool):
                 raise TypeError(f"{name} must be True or False; received {flag!r}")
@@ -83,6 +92,25 @@ class ModelCheckpoint(Monitor):
 
     def asks(self, method: str) -> bool:
         return self.save_freq != "epoch" and super().asks(method)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        super().on_train_begin(logs)
+        if self.model._run is not None:
+            self._check_fields(self.model._run)
+
+    def _check_fields(self, run: Run) -> None:
+        """Refuse fields that no logs will have, unless a callback may put them there."""
+        names = self.model.metrics_names
+        if self.save_freq == "epoch" and run.plan["validation"] is not None:
+            names = names + [f"val_{name}" for name in names]
+        known = dict.fromkeys(names, 0.0) | ({} if self.save_freq == "epoch" else {"batch": 1})
+        others = run.calls.callbacks
+        if any(isinstance(callback, (LearningRateScheduler, ReduceLROnPlateau)) for callback in others):
+            known["learning_rate"] = 0.0
+        added = any(isinstance(callback, LambdaCallback) or not type(callback).__module__.startswith("fastnn.")
+                    for callback in others)
+        if not added or self._fields <= {"epoch", *known}:
+            self._path(0, known)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
@@ -127,6 +155,18 @@ class ModelCheckpoint(Monitor):
         if self.verbose:
             print(said)
         return True
+
+
+def _fields(filepath: str) -> set[str]:
+    """The names in braces of a path."""
+    try:
+        found = {re.split(r"[.\[]", field)[0] for _, field, _, _ in Formatter().parse(filepath) if field is not None}
+    except ValueError as error:
+        raise ValueError(f"filepath {filepath!r} cannot be filled in: {error}; a brace that is none of a field is "
+                         "written twice, as '{{'") from None
+    if unnamed := [field for field in found if not field or field.isdigit()]:
+        raise ValueError(f"filepath {filepath!r} has the field {{{unnamed[0]}}}; fields have names, such as {{epoch}}")
+    return found
 
 
 def frequency(save_freq: Any) -> str | int:
