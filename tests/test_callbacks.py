@@ -140,7 +140,8 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "options"), [
-    ("{nope}", {}), ("{learning_rate}", {}), ("{val_loss}", {}), ("{loss:d}", {}), ("{batch}", {}), ("{val_loss}", {"save_freq": 1}),
+    ("{nope}", {}), ("{learning_rate}", {}), ("{val_loss}", {}), ("{loss:d}", {}), ("{batch}", {}),
+    ("{val_loss}", {"save_freq": 1}),
 ])
 def test_fields_that_the_logs_lack_are_refused_before_training(tmp_path, name, options):
     model = classifier()
