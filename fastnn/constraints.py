@@ -47,7 +47,9 @@ def _axis(axis: Any) -> Axis:
 class Constraint(Named):
     """Base of the constraints; for one of your own define ``__call__``.
 
-    A constraint written in Python is called once a step for each weight it is given to, under the GIL.
+    A constraint written in Python is called once a step for each weight it is given to, under the GIL, when the step is
+    done: if it raises an error, or returns something of another shape, the call of `fit` ends with the weights after
+    the step as the optimizer left them.
 
     Examples
     --------

@@ -481,6 +481,65 @@ def test_errors_of_user_code_arrive(arguments, error, message, threads):
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+class FailingConstraint(constraints.Constraint):
+    name = "failing"
+
+    def __init__(self, calls=0):
+        self.calls = calls
+
+    def __call__(self, w):
+        self.calls -= 1
+        if self.calls == 0:
+            raise KeyError("mine")
+        return w * 0.5
+
+
+class FailingPenalty(Cauchy):
+    def __init__(self, calls=0):
+        super().__init__()
+        self.calls = calls
+
+    def gradient(self, x):
+        self.calls -= 1
+        if self.calls == 0:
+            raise KeyError("mine")
+        return super().gradient(x)
+
+
+def test_what_errors_of_restraints_leave_behind():
+    """A penalty's: the weights of the last whole step. A constraint's: those after the step, without the constraint."""
+    x, y = data()
+    for make, steps, factor in ((FailingPenalty, 2, 1.0), (FailingConstraint, 3, 0.5)):
+        role = "kernel_regularizer" if make is FailingPenalty else "kernel_constraint"
+        failing, other = (build(Dense(5, "tanh", **{role: make(calls)}, bias_constraint="non_neg"), Dense(3))
+                          for calls in (3, 0))
+        with pytest.raises(KeyError, match="mine"):
+            failing.fit(x, y, batch_size=4, verbose=0, shuffle=False)
+        other.fit(x[:4 * steps], y[:4 * steps], batch_size=4, verbose=0, shuffle=False)
+        failing.layers[0].kernel *= factor
+        for a, b in zip(failing.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert failing._state.step == other._state.step == steps
+
+
+def test_averages_are_of_weights_before_their_constraints():
+    """And the weights that they take the place of are constrained again, as in Keras."""
+    x, target = data()
+
+    def make(**options):
+        model = build(Dense(5, kernel_constraint=FailingConstraint()), Dense(3))
+        model.compile(fnn.optimizers.SGD(0.0, use_ema=True, ema_momentum=0.5, **options), "mse")
+        return model
+
+    model = make()
+    kernel = model.layers[0].kernel.copy()
+    model.fit(x, target, batch_size=len(x), verbose=0)
+    np.testing.assert_array_equal(model.layers[0].kernel, kernel)
+    model = make(ema_overwrite_frequency=1)
+    model.train_on_batch(x, target)
+    np.testing.assert_array_equal(model.layers[0].kernel, kernel * 0.5)
+
+
 @pytest.mark.parametrize(("make", "error", "message"), [
     (lambda: Dense(3, kernel_regularizer="l3"), ValueError, "unknown regularizer 'l3'"),
     (lambda: Dense(3, kernel_regularizer=0.1), TypeError, "regularizer must be"),
