@@ -196,7 +196,7 @@ def test_no_keras_file(tmp_path):
     path = tmp_path / "k.weights.h5"
     with pytest.raises(FileNotFoundError):
         load_keras(network(), path)
-    with pytest.raises(TypeError, match="path must be a string or path-like; received 3"):
+    with pytest.raises(TypeError, match="path must be a path, as a string or path-like; received 3"):
         load_keras(network(), 3)
     path.write_bytes(b"no HDF5")
     with pytest.raises(ModelFormatError, match="not an HDF5 file"):
