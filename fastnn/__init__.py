@@ -23,6 +23,7 @@ from fastnn import (
     reference,
     regularizers,
     schedules,
+    sparse,
     weights,
 )
 from fastnn._kernels.threads import get_num_threads, set_num_threads
@@ -61,5 +62,6 @@ __all__ = [
     "regularizers",
     "set_num_threads",
     "show_config",
+    "sparse",
     "weights",
 ]

@@ -322,7 +322,10 @@ class VarianceScaling(Initializer):
         self.seed = _check_seed(seed)
 
     def draw(self, rng: Generator, shape: Shape) -> NDArray[np.float64]:
-        fan_in, fan_out = compute_fans(shape)
+        return self.draw_for(rng, shape, *compute_fans(shape))
+
+    def draw_for(self, rng: Generator, shape: Shape, fan_in: float, fan_out: float) -> NDArray[np.float64]:
+        """The same for weights of other fans than those of their shape."""
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, fan))
         if self.distribution == "uniform":

@@ -33,12 +33,16 @@ from fastnn.kernels import mask_weights
 from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
 from fastnn.layers.input import Input
+from fastnn.layers.sparse_dense import SparseDense
+from fastnn.sparse import Pattern
 from fastnn.streams import Reader, Stream, as_stream
 from fastnn.training import Trainer, begun
 
 __all__ = ["Sequential"]
 
 Array = NDArray[Any]
+# A layer, its new pattern, all values, and the places among the old entries of those that stay, -1 for new ones.
+Structure = tuple[SparseDense, Pattern, Array, NDArray[np.int64]]
 ALIGNMENT = 64
 REFUSAL = ("{{}} was called {}; one training at a time is allowed for a model, and nothing that changes what is "
            "trained")
@@ -350,7 +354,7 @@ class Sequential(Trainer):
         found = self._workspaces.get(kind)
         if found is None or found.work.max_rows < rows:
             state = self._optimizer_state() if kind == "train" else None
-            need_grad = (state is None or state.needs_whole_gradients or program.has_python
+            need_grad = (state is None or state.needs_whole_gradients or program.keeps_gradients
                          or program.two_phases(rows, 1))
             work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None,
                                     () if state is None else state.slots, self._mask)
@@ -552,6 +556,71 @@ class Sequential(Trainer):
                 if self._state_of._used_size(kind, mask.shape) == mask.size:  # a number for each weight
                     block[part][~mask.ravel()] = value or 0.0
 
+    def _set_structure(self, changes: Sequence[Structure]) -> None:
+        """Other entries for kernels of `SparseDense` layers; see there."""
+        with self._exclusively("set_structure", from_callback=True):
+            if self._search is not None:
+                raise ValueError("L-BFGS remembers all weights: what they are cannot change before fit has returned")
+            if all(pattern.nnz == layer.pattern.nnz for layer, pattern, _, _ in changes):
+                self._move_entries(changes)
+            else:
+                self._resize(changes)
+            self._apply_mask()
+
+    def _move_entries(self, changes: Sequence[Structure]) -> None:
+        """As many as before, in their place."""
+        blocks: list[tuple[Array, float | None]] = [] if self._mask is None else [(self._mask, 1)]
+        if self._before is not None:
+            blocks.append((self._before, None))
+        for layer, pattern, values, places in changes:
+            part = slice(layer._offsets["kernel"], layer._offsets["kernel"] + pattern.nnz)
+            for block, fill in blocks + [(block, fill) for block, fill, used in self._memory((pattern.nnz,))
+                                         if used == pattern.nnz]:
+                block[part] = _moved(block[part], places, values if fill is None else fill)
+            layer.weights["kernel"][...] = values
+            if self._running is not None:
+                self._running.work.program.replace_index(layer.pattern._index, pattern._index)
+            layer._pattern = pattern
+        # No program may go on with an index of before, but for the one that is running.
+        self._inference = self._training = None
+        self._workspaces.clear()
+
+    def _resize(self, changes: Sequence[Structure]) -> None:
+        """More or fewer than before, in new blocks of memory for all weights."""
+        if self._running is not None:
+            raise ValueError("the number of connections cannot change between the batches of an epoch, only where an "
+                             "epoch begins or ends")
+        if self._swapped:
+            raise ValueError("the number of connections cannot change while averages stand in the weights' place")
+        optimizer, metrics, state = self._state_of, self._metrics, self._state
+        old = [(leaf, name, start, leaf.weights[name].shape) for leaf in self._leaves()
+               for name, start in leaf._offsets.items()]
+        moved = {layer: (values, places) for layer, _, values, places in changes}
+        for layer, pattern, values, places in changes:
+            if "kernel" in layer._masks:
+                layer._masks["kernel"] = _moved(layer._masks["kernel"], places, 1)
+            layer._pattern, layer.weights["kernel"] = pattern, values
+        self._allocate()
+        self._metrics = metrics
+        if state is None or optimizer is not self.optimizer:
+            return
+        new = self._optimizer_state()
+        new.step, new.memory[...] = state.step, state.memory
+        for (kind, fill), block, old_block in zip(optimizer._blocks().items(), new.blocks, state.blocks, strict=True):
+            for leaf, name, start, shape in old:
+                part = old_block[start:start + optimizer._used_size(kind, shape)]
+                if name == "kernel" and leaf in moved:
+                    values, places = moved[leaf]
+                    part = _moved(part, places, values if fill is None else fill) if part.size == shape[0] else part[:0]
+                block[leaf._offsets[name]:leaf._offsets[name] + part.size] = part
+
+    def _memory(self, shape: tuple[int, ...]) -> list[tuple[Array, float | None, int]]:
+        """The optimizer's blocks, what they begin with (None: the parameter), and the numbers for a weight of `shape`."""
+        if self._state is None or self._state_of is None:
+            return []
+        return [(block, fill, self._state_of._used_size(kind, shape)) for block, (kind, fill) in
+                zip(self._state.blocks, self._state_of._blocks().items(), strict=True)]
+
     def _apply_mask(self) -> None:
         if self._mask is not None:
             mask_weights(self._flat, self._mask.view(np.bool_))
@@ -666,7 +735,7 @@ class Sequential(Trainer):
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
         left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
-                    "_grad", "_state", "_run", "_search")
+                    "_grad", "_state", "_run", "_search", "_running", "_before")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks
@@ -680,7 +749,7 @@ class Sequential(Trainer):
         self._new_locks()
         self._mask = None
         self._reset_engine()
-        self._state = self._run = self._search = None
+        self._state = self._run = self._search = self._running = self._before = None
         if self.built:
             self._allocate()
         if optimizer is not None:
@@ -689,6 +758,13 @@ class Sequential(Trainer):
             new.memory[...] = optimizer[1]
             for slot, old in zip(new.blocks, optimizer[2], strict=True):
                 slot[...] = old
+
+
+def _moved(part: Array, places: NDArray[np.int64], fresh: Any) -> Array:
+    """What a part of a block has for other entries: for those that stay what it had, for new ones `fresh`."""
+    new, is_new = part[places], places < 0
+    new[is_new] = fresh[is_new] if isinstance(fresh, np.ndarray) else fresh
+    return new
 
 
 def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Loss | None = None,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "read_run", "save_model"]
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
+Buffers = tuple[Layer, Shape, Table]  # of a layer: the shape of its input, and its tensors by names of its own
 
 VERSION = "1"
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
@@ -87,6 +89,7 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
     tensors = {f"layers.{name}": weight for name, weight in named}
     if len(tensors) != len(named):
         raise ValueError(f"two weights would have the same name among {', '.join(tensors)}; rename a layer")
+    tensors |= {f"layers.{leaf.path}.{name}": array for leaf in model._leaves() for name, array in leaf.buffers().items()}
     if not isinstance(model.metadata, dict):
         raise TypeError(f"metadata must be a dict; received {model.metadata!r}")
     training: dict[str, Any] = {"shuffles": model._shuffles, "optimizer": None}
@@ -183,13 +186,15 @@ def _read(file: BinaryIO, custom: dict[str, type], compile: bool) -> Sequential:
     config, training, user = _checked_record(header.record)
     model = new_model(config, custom)
     input_shape = check_shape("input_shape", config.get("input_shape"))
-    places = _places(model, input_shape)
+    places, buffers = _places(model, input_shape, header.table)
     objects = new_training_objects(training, custom) if compile else None
     masks = _mask_names(header.table, places)
     shapes = {name: shape for name, (_, _, shape) in places.items()}
     slots = _slot_shapes(header.table, training, objects, list(shapes.values()))
-    needed = _needed(shapes, masks, slots, model.dtype)
+    needed = _needed(shapes, masks, slots, model.dtype) | _buffer_table(buffers)
     tensors = _checked_tensors(file, header, needed, "run" in training)
+    for layer, shape, table in buffers:
+        layer.set_buffers(shape, _own(layer, table, tensors))
     for name, (layer, weight, _) in places.items():
         layer.weights[weight] = tensors[name]  # the model copies them into its own block as it is built
     for name, weight_name in masks.items():
@@ -237,13 +242,28 @@ def _checked_record(record: dict[str, Any]) -> list[dict[str, Any]]:
     return [record[part] for part in PARTS]
 
 
-def _places(model: Sequential, shape: tuple[int, ...]) -> dict[str, tuple[Layer, str, tuple[int, ...]]]:
-    """The tensors that the configuration calls for: whose they are, and their shapes."""
-    places = {}
+def _places(model: Sequential, shape: Shape, table: Table) -> tuple[dict[str, tuple[Layer, str, Shape]], list[Buffers]]:
+    """The tensors that the configuration calls for: whose they are, and their shapes; and the buffers of layers."""
+    places, buffers = {}, []
     for leaf, leaf_shape in model._walk(shape):
+        def shape_of(name: str, prefix: str = f"layers.{leaf.path}.") -> Shape:
+            return table[prefix + name][1] if prefix + name in table else ()
+
+        expected, shapes = leaf.expect_buffers(leaf_shape, shape_of)
+        if expected:
+            buffers.append((leaf, leaf_shape, expected))
         for weight, spec in leaf.parameters(leaf_shape).items():
-            places[f"layers.{leaf.path}.{weight}"] = leaf, weight, tuple(spec.shape)
-    return places
+            places[f"layers.{leaf.path}.{weight}"] = leaf, weight, tuple(shapes.get(weight, spec.shape))
+    return places, buffers
+
+
+def _own(leaf: Layer, names: Iterable[str], tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Tensors of a layer, by names of its own."""
+    return {name: tensors[f"layers.{leaf.path}.{name}"] for name in names}
+
+
+def _buffer_table(buffers: Sequence[Buffers]) -> Table:
+    return {f"layers.{leaf.path}.{name}": entry for leaf, _, table in buffers for name, entry in table.items()}
 
 
 def _slot_shapes(table: Mapping[str, Any], training: dict[str, Any], objects: Any,
@@ -327,12 +347,15 @@ def read_run(model: Sequential, run: Run, path: StrPath) -> Saved:
         _compare_descriptions(model, config, training)
         if not isinstance(training.get("state"), dict):
             raise ValueError("it has no optimizer's state, without which no run can go on")
-        weights = {f"layers.{leaf.path}.{name}": (leaf, name, weight.shape)
-                   for leaf in model._leaves() for name, weight in leaf.weights.items()}
+        assert model.input_shape is not None
+        weights, buffers = _places(model, model.input_shape, header.table)
         masks = _mask_names(header.table, weights)
         shapes = {name: shape for name, (_, _, shape) in weights.items()}
         slots = _slot_shapes(header.table, training, (model.optimizer,), list(shapes.values()))
-        tensors = _checked_tensors(file, header, _needed(shapes, masks, slots, model.dtype), True)
+        needed = _needed(shapes, masks, slots, model.dtype) | _buffer_table(buffers)
+        tensors = _checked_tensors(file, header, needed, True)
+        for leaf, leaf_shape, table in buffers:
+            leaf.check_buffers(leaf_shape, _own(leaf, table, tensors))
         arrays = {name.removeprefix(RUN): array for name, array in tensors.items() if name.startswith(RUN)}
         seed = check_count("seed", config.get("seed"), 0, MAX_COUNT)
         shuffles = check_count("shuffles", training.get("shuffles"), 0, MAX_COUNT)
@@ -345,6 +368,8 @@ def read_run(model: Sequential, run: Run, path: StrPath) -> Saved:
                     setattr(model.optimizer, setting, value)
             for layer, trainable in zip(model._family, saved.trainable, strict=True):
                 layer.trainable = trainable
+            for leaf, leaf_shape, table in buffers:
+                leaf.set_buffers(leaf_shape, _own(leaf, table, tensors))
             if model._mask is not None and not masks:
                 model._release_masks()
             for mask, name in masks.items():

@@ -71,6 +71,8 @@ class Trainer:
         self._shuffles = 0
         self._search: Search | None = None
         self._run: Run | None = None  # the call of fit that is under way
+        self._running: engine.Runner | None = None  # the epoch that is under way
+        self._before: Array | None = None  # the weights before it
 
     # ---- compile --------------------------------------------------------------------------------------------
 
@@ -405,7 +407,7 @@ class Trainer:
                        watched: Sequence[Metric]) -> dict[str, float]:
         """An epoch after which weights and slots are finite, or the weights those from before it."""
         self._check_weights()
-        before = self._flat.copy()
+        self._before = self._flat.copy()
         try:
             logs = self._epoch(data, batch_size, shuffle, threads, watched, run)
             if not self._finite_slots():
@@ -414,13 +416,15 @@ class Trainer:
         except BaseException as error:  # Ctrl-C too must leave a model that can be used
             if all_finite(self._flat) and self._finite_slots():
                 raise
-            self._flat[...] = before
+            self._flat[...] = self._before
             self._apply_mask()
             self._reset_optimizer()
             if not isinstance(error, DivergenceError):
                 raise
             raise DivergenceError(f"{error}. The weights are those from before this epoch, the optimizer starts "
                                   f"afresh. {REMEDY}", error.epoch, error.batch) from None
+        finally:
+            self._before = None
         return logs
 
     def _check_weights(self) -> None:
@@ -497,8 +501,12 @@ class Trainer:
         rates: Any = optimizer._learning_rate
         if not isinstance(rates, float):
             rates = np.concatenate([np.zeros(first), optimizer.rates(state.step, -(-data.n // batch) - first)])
-        loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads, specs,
-                                                           tick, first, loss_sum, each)
+        self._running = runner
+        try:
+            loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads,
+                                                               specs, tick, first, loss_sum, each)
+        finally:
+            self._running = None
         if nonfinite or overflow:
             _, _, before, _, epoch, feed = place or Place(data, batch, 0, 0, 1, data)
             last, total = done + nonfinite, _size(feed, batch)["steps"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from fastnn.regularizers import L1L2, Regularizer
 __all__ = ["Layer", "Parameter"]
 
 Array = NDArray[Any]
+Shape = tuple[int, ...]
 
 
 class Parameter(NamedTuple):
@@ -146,6 +147,23 @@ class Layer:
     def walk(self, input_shape: tuple[int, ...]) -> Iterator[tuple[Layer, tuple[int, ...]]]:
         """The layers that are no containers, in the order of ``get_weights``, each with the shape of its input."""
         yield self, tuple(input_shape)
+
+    def buffers(self) -> dict[str, Array]:
+        """Arrays of integers that say what the parameters are, such as the positions of sparse ones; saved beside
+        them."""
+        return {}
+
+    def expect_buffers(self, input_shape: tuple[int, ...],
+                       shape_of: Callable[[str], Shape]) -> tuple[dict[str, tuple[str, Shape]], dict[str, Shape]]:
+        """For a file that has arrays of these shapes, () for none, under the layer's names: the buffers that it must
+        have, with their dtypes and shapes, and the shapes of parameters that follow from them."""
+        return {}, {}
+
+    def check_buffers(self, input_shape: tuple[int, ...], buffers: Mapping[str, Array]) -> None:
+        """ValueError where the buffers of a file are not allowed."""
+
+    def set_buffers(self, input_shape: tuple[int, ...], buffers: Mapping[str, Array]) -> None:
+        """Take the buffers of a file; parameters and slots follow."""
 
     def join(self, input_shape: tuple[int, ...], before: Mapping[str, tuple[Layer, tuple[int, ...]]]) -> None:
         """Look up other layers: `before` has those that stand before this one in the model, with the shapes of their
