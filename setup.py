@@ -130,13 +130,14 @@ extensions = [
     extension("dispatch"),
     extension("door", ["source_scan.c"]),
     extension("threads", ["threads.c"]),
-    extension("calls", ["optimizer_scalars.c"]),
+    extension("calls", ["optimizer_scalars.c", "pattern.c"]),
     extension("teams"),
     extension("ops"),
     extension("updates", ["optimizer_scalars.c"]),
     extension("restraints"),
     extension("norm_ops"),
     extension("conv_ops"),
+    extension("sparse_ops", ["pattern.c"]),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

@@ -31,7 +31,7 @@ class Pattern:
     Parameters
     ----------
     shape : (int, int)
-        Rows (inputs of a layer) and columns (its outputs): 1 to 2**31 - 1 of them.
+        Rows (inputs of a layer) and columns (its outputs): up to 2**31 - 1 of them.
     indptr : array_like of int, shape (rows + 1,)
     indices : array_like of int, shape (nnz,)
     copy : bool, default True
@@ -99,7 +99,7 @@ class Pattern:
 
     @property
     def density(self) -> float:
-        return self.nnz / math.prod(self.shape)
+        return self.nnz / max(1, math.prod(self.shape))
 
     def rows(self) -> Array:
         """The row of each entry, int32 (nnz,)."""
@@ -220,7 +220,7 @@ def _taken_over(shape: tuple[int, int], indptr: Array, indices: Array) -> Patter
 def _checked_shape(shape: Any) -> tuple[int, int]:
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise TypeError(f"shape must be a pair of integers, (rows, columns); received {shape!r}")
-    return check_count("the number of rows", shape[0]), check_count("the number of columns", shape[1])
+    return check_count("the number of rows", shape[0], 0), check_count("the number of columns", shape[1], 0)
 
 
 def _integers(name: str, value: ArrayLike) -> Array:
@@ -245,7 +245,7 @@ def _check_pointers(indptr: Array, rows: int, nnz: int, name: str = "indptr") ->
 
 
 def _check_columns(indices: Array, cols: int, name: str = "indices") -> None:
-    if indices.size and not (0 <= indices.min() and indices.max() < cols):
+    if indices.size and not (indices.min() >= 0 and indices.max() < cols):
         entry = int(np.argmax((indices < 0) | (indices >= cols)))
         raise ValueError(f"{name} must be in [0, {cols}); received {indices[entry]} as entry {entry}")
 
@@ -254,7 +254,7 @@ def _check_ascending(indptr: Array, indices: Array) -> None:
     """Both are of the right range."""
     wrong = indices[1:] <= indices[:-1]
     starts = indptr[1:-1]
-    wrong[starts[(0 < starts) & (starts < indices.size)] - 1] = False
+    wrong[starts[(starts > 0) & (starts < indices.size)] - 1] = False
     if wrong.any():
         entry = int(np.argmax(wrong)) + 1
         row = int(np.searchsorted(indptr, entry, side="right")) - 1

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from fastnn import kernels, reference
 
@@ -85,6 +86,17 @@ def dense_backward(shape, dtype, rng, name):
     (x, kernel, _, _), _ = dense_forward(shape, dtype, rng, name)
     dy, saved, _ = activation_backward(shape, dtype, rng, name)[0]
     return (dy * max(shape[0], 1) ** -0.5, x, kernel, saved, name), {}
+
+
+def sparse_forward(shape, dtype, rng, name, density=0.3):
+    """The kernel has empty rows and columns, where it has few entries."""
+    (x, kernel, bias, _), _ = dense_forward(shape, dtype, rng, name)
+    return (x, scipy.sparse.csr_array(kernel * (rng.random(kernel.shape) < density)), bias, name), {}
+
+
+def sparse_backward(shape, dtype, rng, name):
+    (dy, x, kernel, saved, _), _ = dense_backward(shape, dtype, rng, name)
+    return (dy, x, scipy.sparse.csr_array(kernel * (rng.random(kernel.shape) < 0.3)), saved, name), {}
 
 
 def image_size(shape):
@@ -233,6 +245,12 @@ KERNELS = [
       for name in ACTIVATIONS),
     *(Kernel(f"dense_backward-{name}", "dense_backward", partial(dense_backward, name=name), "sum")
       for name in ACTIVATIONS),
+    *(Kernel(f"sparse_dense_forward-{name}", "sparse_dense_forward", partial(sparse_forward, name=name), "sum",
+             rows=(0,)) for name in ("linear", "relu", "gelu", "softmax")),
+    Kernel("sparse_dense_forward-few", "sparse_dense_forward", partial(sparse_forward, name="tanh", density=0.02), "sum",
+           rows=(0,)),
+    *(Kernel(f"sparse_dense_backward-{name}", "sparse_dense_backward", partial(sparse_backward, name=name), "sum")
+      for name in ("linear", "relu", "gelu")),
     *(Kernel(f"conv2d_forward-{name}", "conv2d_forward", partial(conv2d_forward, name=name), "sum", rows=(0,))
       for name in ("linear", "relu", "gelu", "softmax")),
     *(Kernel(f"conv2d_forward-{key}", "conv2d_forward", partial(conv2d_forward, name="relu", size=size), "sum",

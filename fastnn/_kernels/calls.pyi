@@ -2,6 +2,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._kernels.sparse_ops import Index
+
 _Array = np.ndarray[Any, np.dtype[Any]]
 
 def math(function: int, x: _Array, out: _Array, n_threads: int) -> None: ...
@@ -62,6 +64,27 @@ def pool_backward(
     x: _Array | None,
     y: _Array | None,
     dx: _Array,
+    n_threads: int,
+) -> None: ...
+def sparse_forward(
+    index: Index,
+    x: _Array,
+    values: _Array,
+    bias: _Array | None,
+    activation: int,
+    alpha: float,
+    z: _Array | None,
+    y: _Array,
+    n_threads: int,
+) -> None: ...
+def sparse_backward(
+    index: Index,
+    x: _Array,
+    dz: _Array,
+    values: _Array,
+    dx: _Array | None,
+    grad: _Array,
+    sums: _Array,
     n_threads: int,
 ) -> None: ...
 def loss(

@@ -10,6 +10,7 @@ from cython.parallel cimport prange
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
+from fastnn._kernels.sparse_ops cimport Index
 from fastnn._kernels.threads cimport ready_team
 from fastnn._kernels.updates cimport GRANULE_COLS, GRANULE_ROWS
 
@@ -305,6 +306,59 @@ def pool_backward(int kind, window, dy, x, y, dx, int n_threads):
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         pool_backward_part(kind, &w, dy_, x_, y_, dx_, part, parts)
+
+
+# ---------------------------------------------------------------------------------------------- sparse kernels
+
+
+cdef Matrix turned(Matrix x, memory, int parts):
+    """The batch x, turned, in `memory`, which is given to it."""
+    cdef Matrix t
+    cdef int part
+    memory.append(np.empty(table(x).sparse_rows(x.rows) * x.cols, np.float64 if x.itemsize == 8 else np.float32))
+    t = matrix(memory[len(memory) - 1], True)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        table(x).sparse_turn(x.rows, x.cols, cut(x.cols, LINE, part, parts), cut(x.cols, LINE, part + 1, parts), x.data,
+                             x.ld, t.data)
+    return t
+
+
+def sparse_forward(Index index, x, values, bias, int activation, double alpha, z, y, int n_threads):
+    cdef Matrix x_ = matrix(x), values_ = matrix(values), bias_ = matrix(bias), z_ = matrix(z, True)
+    cdef Matrix y_ = matrix(y, True), t, scratch
+    cdef const fnn_pattern* p = &index.p
+    cdef int part, parts = ready_team(n_threads)
+    memory = [np.empty((parts, table(x_).sparse_scratch(p)), x.dtype)]
+    scratch = matrix(memory[0], True)
+    t = turned(x_, memory, parts)
+    if x_.rows > FNN_NARROW:
+        index.need_columns()
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        table(x_).sparse_forward(
+            p, x_.rows, fnn_pattern_cut(p.starts, y_.cols, LINE, part, parts),
+            fnn_pattern_cut(p.starts, y_.cols, LINE, part + 1, parts), t.data, values_.data, bias_.data, activation,
+            alpha, z_.data, z_.ld, y_.data, y_.ld, at(scratch, part, 0))
+
+
+def sparse_backward(Index index, x, dz, values, dx, grad, sums, int n_threads):
+    """dx may be None; grad (nnz,) and sums (n_out,) are the gradients of entries and bias."""
+    cdef Matrix x_ = matrix(x), dz_ = matrix(dz), values_ = matrix(values), dx_ = matrix(dx, True)
+    cdef Matrix grad_ = matrix(grad, True), sums_ = matrix(sums, True), tx, tdz, scratch
+    cdef const fnn_pattern* p = &index.p
+    cdef Py_ssize_t j0, j1
+    cdef int part, parts = ready_team(n_threads)
+    memory = [np.empty((parts, table(x_).sparse_scratch(p)), x.dtype)]
+    scratch = matrix(memory[0], True)
+    tx = turned(x_, memory, parts)
+    tdz = turned(dz_, memory, parts)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        table(x_).sparse_backward(
+            p, x_.rows, fnn_pattern_cut(p.indptr, x_.cols, LINE, part, parts),
+            fnn_pattern_cut(p.indptr, x_.cols, LINE, part + 1, parts), tx.data, tdz.data, values_.data, grad_.data,
+            FNN_LINEAR, 0, NULL, 0, dx_.data, dx_.ld, at(scratch, part, 0))
+        j0 = cut(dz_.cols, LINE, part, parts)
+        j1 = cut(dz_.cols, LINE, part + 1, parts)
+        table(x_).column_sum(x_.rows, j1 - j0, at(dz_, 0, j0), dz_.ld, at(sums_, 0, j0))
 
 
 # ---------------------------------------------------------------------------------------- losses, optimizers

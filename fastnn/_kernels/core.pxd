@@ -87,6 +87,15 @@ cdef extern from "fastnn.h" nogil:
         fnn_size height, width, channels, out_height, out_width
         fnn_size size_y, size_x, stride_y, stride_x, top, left
 
+    ctypedef struct fnn_pattern:
+        fnn_size n_in, n_out
+        const int64_t* indptr
+        const int32_t* indices
+        const int64_t* starts
+        const int32_t* rows
+        const int64_t* places
+    int FNN_NARROW
+
     ctypedef struct fnn_kernels:
         const char* isa
         int itemsize, nr, mr
@@ -147,6 +156,14 @@ cdef extern from "fastnn.h" nogil:
                           fnn_size) noexcept nogil
         void (*embed_grad)(fnn_size, fnn_size, fnn_size, const int32_t*, fnn_size, fnn_size, fnn_size, fnn_size,
                            const void*, fnn_size, void*, fnn_size) noexcept nogil
+        int panel
+        fnn_size (*sparse_rows)(fnn_size) noexcept nogil
+        fnn_size (*sparse_scratch)(const fnn_pattern*) noexcept nogil
+        void (*sparse_turn)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, void*) noexcept nogil
+        void (*sparse_forward)(const fnn_pattern*, fnn_size, fnn_size, fnn_size, const void*, const void*, const void*,
+                               int, double, void*, fnn_size, void*, fnn_size, void*) noexcept nogil
+        void (*sparse_backward)(const fnn_pattern*, fnn_size, fnn_size, fnn_size, const void*, const void*, const void*,
+                                void*, int, double, const void*, fnn_size, void*, fnn_size, void*) noexcept nogil
         void (*dropout)(const fnn_random*, double, double, double, double, uint64_t*, fnn_size) noexcept nogil
         void (*keep_scaled)(fnn_size, fnn_size, const void*, fnn_size, const uint64_t*, fnn_size, double, void*,
                             fnn_size) noexcept nogil
@@ -186,6 +203,10 @@ cdef extern from "fastnn.h" nogil:
     int fnn_copy_labels(int source, fnn_size n, const void* src, fnn_size stride, fnn_size n_classes,
                         int32_t* labels)
     fnn_size fnn_first_bad_index(int source, fnn_size rows, const void* src, fnn_size row_stride, fnn_size limit)
+    void fnn_pattern_starts(const fnn_pattern*, int64_t* starts)
+    void fnn_pattern_columns(const fnn_pattern*, int32_t* rows, int64_t* places, int64_t* next)
+    void fnn_pattern_places(const fnn_pattern*, const fnn_pattern* other, int64_t* places)
+    fnn_size fnn_pattern_cut(const int64_t* starts, fnn_size n, fnn_size unit, int part, int parts)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)
 

@@ -12,6 +12,7 @@ from fastnn._kernels.dispatch import METRICS as METRICS
 from fastnn._kernels.dispatch import OPTIMIZERS as OPTIMIZERS
 from fastnn._kernels.ops import Op
 from fastnn._kernels.ops import errors as errors
+from fastnn._kernels.sparse_ops import Index
 from fastnn._kernels.teams import Tuner
 
 _Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,6 +37,7 @@ class Program:
     transposed_size: int
     work: float
     trains: bool
+    keeps_gradients: bool
     has_python: bool
     def __init__(self, dtype: str, n_inputs: int, rules: dict[int, int] | None = None) -> None: ...
     def tensor(
@@ -63,6 +65,17 @@ class Program:
         bias: int,
         trainable: bool,
     ) -> int: ...
+    def sparse_dense(
+        self,
+        source: int,
+        index: Index,
+        activation: int,
+        alpha: float,
+        kernel: int,
+        bias: int,
+        trainable: bool,
+    ) -> int: ...
+    def replace_index(self, old: Index, new: Index) -> None: ...
     def pool(self, source: int, kind: int, window: tuple[int, ...]) -> int: ...
     def activation(self, source: int, activation: int, alpha: float, last: int = 0) -> int: ...
     def dropout(

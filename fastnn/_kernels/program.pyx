@@ -24,6 +24,7 @@ from fastnn._kernels.door cimport Array, address, look_at
 from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.restraints cimport *
+from fastnn._kernels.sparse_ops cimport SparseDenseOp
 from fastnn._kernels.teams cimport LEAST_WORK, Team, Tuner
 from fastnn._kernels.updates cimport Whole
 from fastnn._kernels.threads cimport (
@@ -142,6 +143,8 @@ cdef class Program:
     cdef readonly bint trains           # any op is trainable
     cdef double row_bytes               # of all buffers
     cdef bint convolves                 # an op does
+    cdef bint cuts_rows                 # its rows may be long
+    cdef readonly bint keeps_gradients  # an op writes them into the gradient block before the units
     cdef readonly bint has_python       # an op, or the loss, is written in Python and needs the whole batch
     cdef list needs_gradient            # by buffer
     cdef dict kernel_owners             # tensor: the first DenseOp that has it as its kernel
@@ -269,6 +272,18 @@ cdef class Program:
         """window: a `fastnn.windows.Window`; kernel and bias as in `dense`."""
         return self._add(ConvOp(source, len(self.widths), window, filters, activation, alpha, kernel,
                                 self._offset(kernel), bias, self._offset(bias), trainable))
+
+    def sparse_dense(self, int source, index, int activation, double alpha, int kernel, int bias, bint trainable):
+        """index: a `sparse_ops.Index`; kernel: the tensor of its entries; the rest as in `dense`."""
+        self.keeps_gradients = self.keeps_gradients or trainable
+        return self._add(SparseDenseOp(source, len(self.widths), index, activation, alpha, kernel,
+                                       self._offset(kernel), bias, self._offset(bias), trainable))
+
+    def replace_index(self, old, new):
+        """Other positions for the entries of a sparse kernel, as many as before, while no batch is under way."""
+        for op in self.ops:
+            if isinstance(op, SparseDenseOp):
+                op.replace_index(old, new)
 
     def pool(self, int source, int kind, window):
         return self._add(PoolOp(source, len(self.widths), kind, window))
@@ -402,12 +417,17 @@ cdef class Program:
             below = self.producers[op.source]
             if isinstance(op, DenseOp):
                 dense = op
+                sparse = isinstance(op, SparseDenseOp)
+                if sparse:
+                    (<SparseDenseOp>op).trains = training
+                self.cuts_rows = self.cuts_rows or sparse or dense.uses > 1
                 self.convolves = self.convolves or dense.uses > 1
                 self.work += <double>dense.kernel_rows * dense.kernel_cols * dense.uses
                 self.kernel_bytes += <double>dense.kernel_rows * dense.kernel_cols * self.k.itemsize
                 if dense.owner is None:
                     dense.wt_offset = -1
-                    if any([user.flip or (training and needs[user.source]) for user in (dense, *dense.users)]):
+                    if not sparse and any([user.flip or (training and needs[user.source])
+                                           for user in (dense, *dense.users)]):
                         dense.wt_offset = self.transposed_size
                         self.transposed_size += self.k.transposed_size(dense.kernel_rows, dense.kernel_cols)
                 else:
@@ -431,8 +451,8 @@ cdef class Program:
         self.n_outputs = (<Op>self.last).n_out
 
     cdef Py_ssize_t rows_within(self, Py_ssize_t most, double limit) noexcept:
-        """`most` rows, of images only so many as fill `limit` bytes of buffers, 16 at least."""
-        return most if not self.convolves else min(most, max(16, <Py_ssize_t>(limit / self.row_bytes)))
+        """`most` rows, of images and wide sparse layers only so many as fill `limit` bytes of buffers, 16 at least."""
+        return most if not self.cuts_rows else min(most, max(16, <Py_ssize_t>(limit / self.row_bytes)))
 
     def two_phases(self, double rows, int n_threads):
         """Whether the gradients of a batch take too long to look at signals only after them. A workspace for
@@ -526,6 +546,8 @@ cdef class Workspace:
         states = np.zeros(len(program.ops), dtype=np.uintp)
         self.arrays += [groups, states]
         for b, op in enumerate(program.ops):
+            if isinstance(op, SparseDenseOp):
+                op.reserve(max_rows)
             if size := op.state_size(max_rows, itemsize):
                 state = aligned_zeros(size, np.uint8)
                 self.arrays.append(state)

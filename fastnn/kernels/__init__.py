@@ -99,6 +99,10 @@ from fastnn.kernels.rows import (
     radam_step,
     schedule_free_adamw_step,
 )
+from fastnn.kernels.sparse import (
+    sparse_dense_backward,
+    sparse_dense_forward,
+)
 
 __all__ = [
     "activation_backward",
@@ -159,5 +163,7 @@ __all__ = [
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
+    "sparse_dense_backward",
+    "sparse_dense_forward",
     "tanh",
 ]

@@ -87,6 +87,10 @@ from fastnn.reference.rows import (
     gather_rows,
     scatter_rows,
 )
+from fastnn.reference.sparse import (
+    sparse_dense_backward,
+    sparse_dense_forward,
+)
 
 __all__ = [
     "activation_backward",
@@ -147,5 +151,7 @@ __all__ = [
     "sgd_step",
     "sigmoid_binary_crossentropy",
     "softmax_crossentropy",
+    "sparse_dense_backward",
+    "sparse_dense_forward",
     "tanh",
 ]

@@ -12,6 +12,7 @@
 #include "tensors.inc.c"
 #include "rows.inc.c"
 #include "structure.inc.c"
+#include "sparse.inc.c"
 #include "noise.inc.c"
 #include "norms.inc.c"
 
@@ -61,6 +62,12 @@ static const fnn_kernels FN(table) = {
     .put_columns = FN(put_columns),
     .embed = FN(embed),
     .embed_grad = FN(embed_grad),
+    .panel = FN(PANEL),
+    .sparse_rows = FN(sparse_rows),
+    .sparse_scratch = FN(sparse_scratch),
+    .sparse_turn = FN(sparse_turn),
+    .sparse_forward = FN(sparse_forward),
+    .sparse_backward = FN(sparse_backward),
     .keep_scaled = FN(keep_scaled),
     .gaussian = FN(gaussian),
     .column_moments = FN(column_moments),

@@ -203,6 +203,21 @@ typedef struct {
 
 enum fnn_pooling { FNN_MAX_POOLING, FNN_AVERAGE_POOLING, FNN_N_POOLINGS };
 
+/* Where a sparse kernel (n_in, n_out) has entries: row i in columns indices[indptr[i]], ..., ascending. The same by
+ * columns, for batches that are not narrow: column j in rows rows[starts[j]], ..., ascending, the values of which are at
+ * places[starts[j]], ... among those of the kernel. */
+typedef struct {
+    fnn_size n_in, n_out;
+    const int64_t *indptr;   /* (n_in + 1,) */
+    const int32_t *indices;  /* (nnz,) */
+    const int64_t *starts;   /* (n_out + 1,) */
+    const int32_t *rows;     /* (nnz,), or NULL */
+    const int64_t *places;   /* (nnz,), or NULL */
+} fnn_pattern;
+
+/* Up to this many rows are a narrow batch. */
+enum { FNN_NARROW = 8 };
+
 typedef struct {
     const char *isa;
     int itemsize;
@@ -335,6 +350,24 @@ typedef struct {
     void (*embed_grad)(fnn_size rows, fnn_size cols, fnn_size dim, const int32_t *index, fnn_size t0, fnn_size t1,
                        fnn_size j0, fnn_size j1, const void *dy, fnn_size lddy, void *g, fnn_size ldg);
 
+    /* sparse.inc.c. A turned batch has its rows in panels of `panel`, the last one of a width that its rows follow from,
+     * each (cols, width): sparse_rows(rows) elements a column. sparse_turn fills columns [c0, c1) of one. Values are those
+     * of the kernel's entries, row by row. Each call needs sparse_scratch elements to itself. */
+    int panel;
+    fnn_size (*sparse_rows)(fnn_size rows);
+    fnn_size (*sparse_scratch)(const fnn_pattern *kernel);
+    void (*sparse_turn)(fnn_size rows, fnn_size cols, fnn_size c0, fnn_size c1, const void *x, fnn_size ldx,
+                        void *turned);
+    /* Columns [j0, j1) of y = activation(x @ W + bias); z as in dense_forward. */
+    void (*sparse_forward)(const fnn_pattern *kernel, fnn_size rows, fnn_size j0, fnn_size j1, const void *turned_x,
+                           const void *values, const void *bias, int activation, double alpha, void *z, fnn_size ldz,
+                           void *y, fnn_size ldy, void *scratch);
+    /* Of rows [i0, i1) of W: the gradient of their entries, at their places in grad, and columns [i0, i1) of dx = (dz @
+     * W.T) * activation'(saved). grad or dx may be NULL. */
+    void (*sparse_backward)(const fnn_pattern *kernel, fnn_size rows, fnn_size i0, fnn_size i1, const void *turned_x,
+                            const void *turned_dz, const void *values, void *grad, int activation, double alpha,
+                            const void *saved, fnn_size ldsaved, void *dx, fnn_size lddx, void *scratch);
+
     /* noise.inc.c */
     /* y = keep ? x * scale + offset : other; an element is dropped with probability `rate`. Where `kept` is not NULL,
      * bit c % 64 of kept[r * ldkept + c / 64] says whether it was kept. */
@@ -404,5 +437,13 @@ int fnn_copy_labels(int source, fnn_size n, const void *src, fnn_size stride, fn
 
 /* First row of a column of src that holds no integer in [0, limit), or -1; not for FNN_SRC_F16. */
 fnn_size fnn_first_bad_index(int source, fnn_size rows, const void *src, fnn_size row_stride, fnn_size limit);
+
+/* pattern.c. Where each column of a pattern begins; with that, its rows and places, `next` (n_out,) being memory to work
+ * in; the place of each entry among those of `other`, -1 where it is none of them. */
+void fnn_pattern_starts(const fnn_pattern *pattern, int64_t *starts);
+void fnn_pattern_columns(const fnn_pattern *pattern, int32_t *rows, int64_t *places, int64_t *next);
+void fnn_pattern_places(const fnn_pattern *pattern, const fnn_pattern *other, int64_t *places);
+/* Where `part` of `parts` begins of n rows or columns, of about as many entries each: a multiple of unit, or n. */
+fnn_size fnn_pattern_cut(const int64_t *starts, fnn_size n, fnn_size unit, int part, int parts);
 
 #endif

@@ -376,6 +376,18 @@ INLINE void FN(v_turn_back)(V *rows)
         for (int i = 0; i < VL; i++) rows[i] = next[i];
     }
 }
+/* Lane i: the sum of all lanes of rows[i], in one order for all of them. */
+INLINE V FN(v_sums)(V *rows)
+{
+    const VI lane = LANES(1), low = (lane >> 1) + (lane & 1) * VL, high = low + VL / 2;
+#pragma GCC unroll 4
+    for (int n = VL / 2; n > 0; n /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++)
+            rows[i] = __builtin_shuffle(rows[i], rows[i + n], low) + __builtin_shuffle(rows[i], rows[i + n], high);
+    return rows[0];
+}
+#define v_sums FN(v_sums)
 #undef LANES
 
 static const T FN(lane)[16] __attribute__((unused)) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

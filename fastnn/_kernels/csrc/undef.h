@@ -39,6 +39,7 @@
 #undef v_mul32
 #undef v_reach16
 #undef v_hsum
+#undef v_sums
 #undef v_hmax
 #undef NR
 #undef WIDE
