@@ -592,7 +592,7 @@ class Sequential(Trainer):
                              "epoch begins or ends")
         if self._swapped:
             raise ValueError("the number of connections cannot change while averages stand in the weights' place")
-        optimizer, metrics, state = self._state_of, self._metrics, self._state
+        optimizer, metrics, state = self.optimizer, self._metrics, self._state
         old = [(leaf, name, start, leaf.weights[name].shape) for leaf in self._leaves()
                for name, start in leaf._offsets.items()]
         moved = {layer: (values, places) for layer, _, values, places in changes}
@@ -602,7 +602,7 @@ class Sequential(Trainer):
             layer._pattern, layer.weights["kernel"] = pattern, values
         self._allocate()
         self._metrics = metrics
-        if state is None or optimizer is not self.optimizer:
+        if state is None or optimizer is None or optimizer is not self._state_of:
             return
         new = self._optimizer_state()
         new.step, new.memory[...] = state.step, state.memory
@@ -615,7 +615,7 @@ class Sequential(Trainer):
                 block[leaf._offsets[name]:leaf._offsets[name] + part.size] = part
 
     def _memory(self, shape: tuple[int, ...]) -> list[tuple[Array, float | None, int]]:
-        """The optimizer's blocks, what they begin with (None: the parameter), and the numbers for a weight of `shape`."""
+        """The optimizer's blocks, what they begin with (None: the parameter), the numbers for a weight of `shape`."""
         if self._state is None or self._state_of is None:
             return []
         return [(block, fill, self._state_of._used_size(kind, shape)) for block, (kind, fill) in

@@ -89,7 +89,8 @@ def save_model(model: Sequential, path: StrPath, include_optimizer: bool = True)
     tensors = {f"layers.{name}": weight for name, weight in named}
     if len(tensors) != len(named):
         raise ValueError(f"two weights would have the same name among {', '.join(tensors)}; rename a layer")
-    tensors |= {f"layers.{leaf.path}.{name}": array for leaf in model._leaves() for name, array in leaf.buffers().items()}
+    for leaf in model._leaves():
+        tensors |= {f"layers.{leaf.path}.{name}": array for name, array in leaf.buffers().items()}
     if not isinstance(model.metadata, dict):
         raise TypeError(f"metadata must be a dict; received {model.metadata!r}")
     training: dict[str, Any] = {"shuffles": model._shuffles, "optimizer": None}

@@ -25,8 +25,8 @@ INT32 = 2**31 - 1
 class Pattern:
     """The positions of the entries of a sparse matrix, row by row: compressed rows without values.
 
-    Row i has the columns ``indices[indptr[i]:indptr[i + 1]]``, in ascending order and each once. A pattern never changes,
-    and many layers and threads may use one.
+    Row i has the columns ``indices[indptr[i]:indptr[i + 1]]``, in ascending order and each once. A pattern never
+    changes, and many layers and threads may use one.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class Pattern:
     indptr : array_like of int, shape (rows + 1,)
     indices : array_like of int, shape (nnz,)
     copy : bool, default True
-        Whether to copy arrays that could be kept as they are: int64 for `indptr` and int32 for `indices`, contiguous. With
-        False they are made read-only, and must not be changed through other views.
+        Whether to copy arrays that could be kept as they are: int64 for `indptr` and int32 for `indices`, contiguous.
+        With False they are made read-only, and must not be changed through other views.
 
     Attributes
     ----------
@@ -191,24 +191,23 @@ def entries_of(value: Any, name: str) -> tuple[Pattern, Array | None]:
 def _of_scipy(value: Any, name: str) -> tuple[Pattern, Array]:
     """scipy reads arrays of a wrong structure without a check of its own: they are checked before it sees them."""
     shape = _checked_shape(value.shape)
-    data = value.data if value.format in ("csr", "csc", "coo") else None
     if value.format in ("csr", "csc"):
         lines, length = shape if value.format == "csr" else shape[::-1]
         pointers, columns = _integers(f"{name}.indptr", value.indptr), _integers(f"{name}.indices", value.indices)
         _check_pointers(pointers, lines, columns.size, f"{name}.indptr")
         _check_columns(columns, length, f"{name}.indices")
+        data = value.data
     else:
         value = value.tocoo()
         for axis, (size, places) in enumerate(zip(shape, value.coords, strict=True)):
             _check_columns(_integers(f"{name}.coords[{axis}]", places), size, f"{name}.coords[{axis}]")
         columns, data = value.coords[0], value.data
-    if data is None or data.shape != columns.shape or data.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must have {columns.size} real numbers; received {getattr(data, 'dtype', None)} of shape "
-                        f"{np.shape(data)}")
+    if data.shape != columns.shape or data.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must have {columns.size} real numbers; received {data.dtype} of shape {data.shape}")
     matrix = value.tocsr()
-    if not matrix.has_canonical_format:
+    if _first_unsorted(matrix.indptr, matrix.indices) >= 0:  # its flags may say otherwise
         matrix = matrix.copy() if matrix is value else matrix
-        matrix.has_canonical_format = matrix.has_sorted_indices = False  # what it says of itself may be wrong
+        matrix.has_canonical_format = matrix.has_sorted_indices = False
         matrix.sum_duplicates()
     return Pattern(shape, matrix.indptr, matrix.indices), matrix.data
 
@@ -252,14 +251,19 @@ def _check_columns(indices: Array, cols: int, name: str = "indices") -> None:
 
 def _check_ascending(indptr: Array, indices: Array) -> None:
     """Both are of the right range."""
-    wrong = indices[1:] <= indices[:-1]
-    starts = indptr[1:-1]
-    wrong[starts[(starts > 0) & (starts < indices.size)] - 1] = False
-    if wrong.any():
-        entry = int(np.argmax(wrong)) + 1
+    entry = _first_unsorted(indptr, indices)
+    if entry >= 0:
         row = int(np.searchsorted(indptr, entry, side="right")) - 1
         raise ValueError(f"indices of a row must be ascending, each once; received {indices[entry - 1]}, then "
                          f"{indices[entry]} in row {row}")
+
+
+def _first_unsorted(indptr: Array, indices: Array) -> int:
+    """The first entry that is not above the one before it in its row, or -1."""
+    wrong = indices[1:] <= indices[:-1]
+    starts = indptr[1:-1]
+    wrong[starts[(starts > 0) & (starts < indices.size)] - 1] = False
+    return int(np.argmax(wrong)) + 1 if wrong.any() else -1
 
 
 def _kept(array: Array, dtype: Any, copy: bool) -> Array:

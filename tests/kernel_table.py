@@ -247,8 +247,8 @@ KERNELS = [
       for name in ACTIVATIONS),
     *(Kernel(f"sparse_dense_forward-{name}", "sparse_dense_forward", partial(sparse_forward, name=name), "sum",
              rows=(0,)) for name in ("linear", "relu", "gelu", "softmax")),
-    Kernel("sparse_dense_forward-few", "sparse_dense_forward", partial(sparse_forward, name="tanh", density=0.02), "sum",
-           rows=(0,)),
+    Kernel("sparse_dense_forward-few", "sparse_dense_forward", partial(sparse_forward, name="tanh", density=0.02),
+           "sum", rows=(0,)),
     *(Kernel(f"sparse_dense_backward-{name}", "sparse_dense_backward", partial(sparse_backward, name=name), "sum")
       for name in ("linear", "relu", "gelu")),
     *(Kernel(f"conv2d_forward-{name}", "conv2d_forward", partial(conv2d_forward, name=name), "sum", rows=(0,))

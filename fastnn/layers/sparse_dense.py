@@ -168,8 +168,8 @@ class SparseDense(Layer):
         """Give the kernel other entries. What the optimizer remembers of those that stay goes with them; of new ones it
         knows nothing.
 
-        With as many entries as before, it can be done wherever callbacks are called; with more or fewer, not between the
-        batches of an epoch.
+        With as many entries as before, it can be done wherever callbacks are called; with more or fewer, not between
+        the batches of an epoch.
 
         Parameters
         ----------
@@ -199,8 +199,9 @@ class SparseDense(Layer):
         """A new :class:`Dense` layer of the same weights, with zeros where no entries are, to stand in a new model."""
         dense = Dense(**{argument: getattr(self, argument) for argument in inspect.signature(Dense).parameters
                          if argument not in ("name", "tied_to", "transposed")})
-        dense.weights = {"kernel": self.kernel.toarray()} | {name: weight.copy() for name, weight in self.weights.items()
-                                                              if name != "kernel"}
+        dense.weights = {"kernel": self.kernel.toarray()}
+        if self.use_bias:
+            dense.weights["bias"] = self.bias.copy()
         return dense
 
     @classmethod
@@ -233,7 +234,7 @@ class SparseDense(Layer):
         kernel = np.asarray(layer.kernel)
         stays = np.abs(kernel) > number("threshold", 0.0 if threshold is None else threshold, "[0, inf)")
         if sparsity is not None:
-            n = kernel.size - int(round(number("sparsity", sparsity, "[0, 1)") * kernel.size))
+            n = kernel.size - round(number("sparsity", sparsity, "[0, 1)") * kernel.size)
             stays = np.zeros(kernel.size, np.bool_)
             stays[np.argsort(-np.abs(kernel), axis=None, kind="stable")[:n]] = True
             stays = stays.reshape(kernel.shape)
@@ -276,8 +277,8 @@ class SparseDense(Layer):
         if self._pattern is not None and self._pattern.shape == shape:
             return
         if self._awaited is not None:
-            raise ValueError(f"the positions of the kernel of layer {self.name!r} are in the file of its model: read it "
-                             "with fastnn.load_model")
+            raise ValueError(f"the positions of the kernel of layer {self.name!r} are in the file of its model: read "
+                             "it with fastnn.load_model")
         self._pattern = random_pattern(shape, self._count(input_shape), (self._model().seed, 2, len(before)))
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:

@@ -45,12 +45,10 @@ def sparse_dense_backward(dy: Array, x: Array, kernel: Any, saved: Array | None 
     >>> sparse_dense_backward(np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]]), scipy.sparse.csr_array(np.eye(2)))
     (array([[1., 2.]]), array([3., 8.]), array([1., 2.]))
     """
+    dx, dkernel, dbias = out or (None, None, None)
     linear = _name_and_alpha(activation, alpha)[0] == "linear"
     dz = dy if linear or saved is None else activation_backward(dy, saved, activation, alpha=alpha)
     rows, cols = np.repeat(np.arange(x.shape[1]), np.diff(kernel.indptr)), kernel.indices
-    results = (np.asarray(dz @ kernel.T) if need_dx else None, np.einsum("rk,rk->k", x[:, rows], dz[:, cols]),
-               dz.sum(axis=0))
-    for result, array in zip(results, out or (), strict=False):
-        if array is not None:
-            array[...] = result
-    return results if out is None else tuple(b if b is not None else a for a, b in zip(results, out, strict=True))
+    if need_dx:
+        dx = np.add(dz @ kernel.T, 0, out=dx)
+    return dx, np.einsum("rk,rk->k", x[:, rows], dz[:, cols], out=dkernel), dz.sum(axis=0, out=dbias)

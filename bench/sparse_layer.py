@@ -1,0 +1,147 @@
+"""A step of a sparse layer beside those of a dense one: forward, both gradients and Adam.
+
+    python bench/sparse_layer.py --threads 1 2
+
+What one layer takes is the difference between steps of networks with 1 and with `LAYERS` + 1 of them, behind a trained
+PReLU that makes the first one's input gradient needed; networks take turns, and the fastest turn of each counts. Where
+torch is installed, its CSR product is measured too, and scipy's: the three products of a step, without an optimizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.sparse
+
+from fastnn import Sequential
+from fastnn.layers import Dense, PReLU, SparseDense
+from fastnn.sparse import random_pattern
+
+LAYERS = 4
+STEPS = 4  # of a turn: few enough that other processes leave some turns alone
+
+
+def network(n: int, batch: int, layers: int, density: float | None, n_threads: int) -> Callable[[], float]:
+    """Seconds of a step of a network of `layers` such layers."""
+    def layer() -> Dense | SparseDense:
+        return Dense(n, "relu") if density is None else SparseDense(n, "relu", density=density)
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((STEPS * batch, n), dtype=np.float32)
+    y = rng.standard_normal((len(x), n), dtype=np.float32)
+    model = Sequential([PReLU(), *[layer() for _ in range(layers)]], seed=0)
+    model.compile("adam", "mse")
+    model.fit(x, y, batch_size=batch, epochs=20, verbose=0, n_threads=n_threads)
+
+    def step() -> float:
+        start = time.perf_counter()
+        model.fit(x, y, batch_size=batch, verbose=0, n_threads=n_threads)
+        return (time.perf_counter() - start) / STEPS
+
+    return step
+
+
+def scipy_products(n: int, batch: int, density: float) -> Callable[[], float]:
+    """y = x W, dx = dz W.T, and the gradient of the entries, which scipy has no product for: gathered in pieces."""
+    rng = np.random.default_rng(0)
+    pattern = random_pattern((n, n), round(density * n * n), 0)
+    kernel = pattern.matrix(rng.standard_normal(pattern.nnz, dtype=np.float32))
+    turned = kernel.T.tocsr()
+    x = rng.standard_normal((n, batch), dtype=np.float32)  # the layout that suits scipy
+    rows, cols = pattern.rows(), pattern.indices
+
+    def step() -> float:
+        start = time.perf_counter()
+        dz = turned @ x
+        kernel @ dz
+        for k in range(0, pattern.nnz, 4096):
+            np.einsum("kr,kr->k", x[rows[k:k + 4096]], dz[cols[k:k + 4096]])
+        return time.perf_counter() - start
+
+    return step
+
+
+def torch_products(n: int, batch: int, density: float, n_threads: int) -> Callable[[], float] | None:
+    """The same with torch's CSR tensors, whose gradient of the entries is a sampled product."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(n_threads)
+    pattern = random_pattern((n, n), round(density * n * n), 0)
+    kernel = pattern.matrix(np.random.default_rng(0).standard_normal(pattern.nnz, dtype=np.float32))
+
+    def tensor(matrix: scipy.sparse.csr_array) -> torch.Tensor:
+        return torch.sparse_csr_tensor(*(torch.from_numpy(np.array(part)) for part in (matrix.indptr, matrix.indices,
+                                                                                       matrix.data)), matrix.shape)
+
+    weights, turned, x = tensor(kernel), tensor(kernel.T.tocsr()), torch.randn(n, batch)
+
+    def step() -> float:
+        start = time.perf_counter()
+        dz = turned @ x
+        weights @ dz
+        torch.sparse.sampled_addmm(weights, x, dz.T.contiguous(), beta=0.0)
+        return time.perf_counter() - start
+
+    return step
+
+
+def fastest(calls: dict[str, Callable[[], float]], seconds: float) -> dict[str, float]:
+    """The shortest of each, all of them in turns."""
+    best, end = dict.fromkeys(calls, float("inf")), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, call in calls.items():
+            best[name] = min(best[name], call())
+    return best
+
+
+def measure(n: int, batch: int, sparsities: Sequence[float], n_threads: int, seconds: float,
+            others: bool) -> list[tuple[str, ...]]:
+    calls: dict[str, Callable[[], float]] = {}
+    for layers in (1, LAYERS + 1):
+        calls[f"dense {layers}"] = network(n, batch, layers, None, n_threads)
+        for sparsity in sparsities:
+            calls[f"{sparsity} {layers}"] = network(n, batch, layers, 1 - sparsity, n_threads)
+    for sparsity in sparsities if others else ():
+        calls[f"{sparsity} scipy"] = scipy_products(n, batch, 1 - sparsity)
+        if (torch := torch_products(n, batch, 1 - sparsity, n_threads)) is not None:
+            calls[f"{sparsity} torch"] = torch
+    best = fastest(calls, seconds)
+
+    def layer(name: str) -> float:
+        return (best[f"{name} {LAYERS + 1}"] - best[f"{name} 1"]) / LAYERS
+
+    dense = layer("dense")
+    rows = [("dense", f"{dense * 1e6:.0f}", "", "", "")]
+    for sparsity in sparsities:
+        own = layer(str(sparsity))
+        beside = [best.get(f"{sparsity} {name}") for name in ("scipy", "torch")]
+        rows.append((f"{sparsity:.0%} sparse", f"{own * 1e6:.0f}", f"{dense / own:.2f}x",
+                     *("" if other is None else f"{other / own:.1f}x" for other in beside)))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--units", type=int, default=1024)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--sparsity", type=float, nargs="+", default=[0.8, 0.9, 0.95, 0.99])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each number of threads")
+    parser.add_argument("--no-others", action="store_true", help="without scipy and torch")
+    options = parser.parse_args()
+    for n_threads in options.threads:
+        print(f"{options.units} x {options.units}, batch {options.batch}, {n_threads} thread{'s' * (n_threads > 1)}")
+        print(f"{'layer':<14}{'us':>8}{'dense':>10}{'scipy':>10}{'torch':>10}")
+        for name, *figures in measure(options.units, options.batch, options.sparsity, n_threads, options.seconds,
+                                      not options.no_others):
+            print(f"{name:<14}" + "".join(f"{figure:>{width}}" for figure, width in zip(figures, (8, 10, 10, 10),
+                                                                                     strict=True)))
+
+
+if __name__ == "__main__":
+    main()
