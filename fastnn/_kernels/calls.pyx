@@ -331,7 +331,7 @@ def sparse_forward(Index index, x, values, bias, int activation, double alpha, z
     memory = [np.empty((parts, table(x_).sparse_scratch(p)), x.dtype)]
     scratch = matrix(memory[0], True)
     t = turned(x_, memory, parts)
-    if x_.rows > FNN_NARROW:
+    if x_.rows > table(x_).narrow:
         index.need_columns()
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         table(x_).sparse_forward(

@@ -94,7 +94,6 @@ cdef extern from "fastnn.h" nogil:
         const int64_t* starts
         const int32_t* rows
         const int64_t* places
-    int FNN_NARROW
 
     ctypedef struct fnn_kernels:
         const char* isa
@@ -156,7 +155,7 @@ cdef extern from "fastnn.h" nogil:
                           fnn_size) noexcept nogil
         void (*embed_grad)(fnn_size, fnn_size, fnn_size, const int32_t*, fnn_size, fnn_size, fnn_size, fnn_size,
                            const void*, fnn_size, void*, fnn_size) noexcept nogil
-        int panel
+        int panel, narrow
         fnn_size (*sparse_rows)(fnn_size) noexcept nogil
         fnn_size (*sparse_scratch)(const fnn_pattern*) noexcept nogil
         void (*sparse_turn)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, void*) noexcept nogil

@@ -547,7 +547,7 @@ cdef class Workspace:
         self.arrays += [groups, states]
         for b, op in enumerate(program.ops):
             if isinstance(op, SparseDenseOp):
-                op.reserve(max_rows)
+                op.reserve(max_rows, itemsize)
             if size := op.state_size(max_rows, itemsize):
                 state = aligned_zeros(size, np.uint8)
                 self.arrays.append(state)

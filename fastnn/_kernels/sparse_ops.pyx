@@ -91,8 +91,9 @@ cdef class SparseDenseOp(DenseOp):
             self.former.append(old)
             self.index = new
 
-    def reserve(self, Py_ssize_t max_rows):
-        if max_rows > FNN_NARROW:
+    def reserve(self, Py_ssize_t max_rows, Py_ssize_t itemsize):
+        """Before a workspace for batches of max_rows is used."""
+        if max_rows > kernels(FNN_F64 if itemsize == 8 else FNN_F32).narrow:
             self.index.need_columns()
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:

@@ -63,6 +63,7 @@ static const fnn_kernels FN(table) = {
     .embed = FN(embed),
     .embed_grad = FN(embed_grad),
     .panel = FN(PANEL),
+    .narrow = FN(FEW),
     .sparse_rows = FN(sparse_rows),
     .sparse_scratch = FN(sparse_scratch),
     .sparse_turn = FN(sparse_turn),

@@ -215,9 +215,6 @@ typedef struct {
     const int64_t *places;   /* (nnz,), or NULL */
 } fnn_pattern;
 
-/* Up to this many rows are a narrow batch. */
-enum { FNN_NARROW = 8 };
-
 typedef struct {
     const char *isa;
     int itemsize;
@@ -354,6 +351,7 @@ typedef struct {
      * each (cols, width): sparse_rows(rows) elements a column. sparse_turn fills columns [c0, c1) of one. Values are those
      * of the kernel's entries, row by row. Each call needs sparse_scratch elements to itself. */
     int panel;
+    int narrow;         /* rows of a batch that needs no positions by columns, at most */
     fnn_size (*sparse_rows)(fnn_size rows);
     fnn_size (*sparse_scratch)(const fnn_pattern *kernel);
     void (*sparse_turn)(fnn_size rows, fnn_size cols, fnn_size c0, fnn_size c1, const void *x, fnn_size ldx,

@@ -8,7 +8,7 @@
  *   backward   a row's x and sums of dx stay in registers: an entry takes one load of dz for dx and for its own gradient,
  *              a product with x, whose lanes are added up for VL entries at a time
  *
- * In a narrow batch, of up to FNN_NARROW rows, memory is what an entry costs: forward goes by rows then too, adding to sums
+ * In a narrow batch, of up to FEW rows, memory is what an entry costs: forward goes by rows then too, adding to sums
  * in memory, and needs no positions by columns. Sums run over ascending rows, with one rounding for each entry, either way:
  * an element's bits do not depend on the batch it is in. Threads divide columns forward and rows backward; each element
  * belongs to one of them.
@@ -16,7 +16,9 @@
 enum {
     FN(NV) = FNN_MR == 14 ? 8 : 4,  /* vectors of a panel: its sums, and x beside them, fit the registers */
     FN(PANEL) = FN(NV) * VL,
-    FN(COLUMNS) = 16                /* that are turned back at a time */
+    FN(FEW) = FN(PANEL) / 2 < 16 ? FN(PANEL) / 2 : 16,
+    FN(COLUMNS) = 16,               /* that are turned back at a time */
+    FN(AHEAD) = 16                  /* entries, of what is sent for: lines that no hardware sees coming */
 };
 
 INLINE T FN(fma_one)(T a, T b, T c)
@@ -28,12 +30,11 @@ INLINE T FN(fma_one)(T a, T b, T c)
 #endif
 }
 
-/* A power of two; whole vectors past FNN_NARROW. */
 INLINE fnn_size FN(width_of)(fnn_size rows)
 {
     fnn_size width = 1;
     while (width < rows) width *= 2;
-    return width > FNN_NARROW && width < VL ? VL : width;
+    return width;
 }
 
 static fnn_size FN(sparse_rows)(fnn_size rows)
@@ -43,7 +44,7 @@ static fnn_size FN(sparse_rows)(fnn_size rows)
 
 static fnn_size FN(sparse_scratch)(const fnn_pattern *w)
 {
-    const fnn_size block = FN(COLUMNS) * FN(PANEL), sums = FNN_NARROW * w->n_out;
+    const fnn_size block = FN(COLUMNS) * FN(PANEL), sums = FN(FEW) * w->n_out;
     return block > sums ? block : sums;
 }
 
@@ -110,19 +111,32 @@ INLINE int64_t FN(entry_from)(const int32_t *indices, int64_t k, int64_t end, fn
 }
 
 /* Columns [j0, j1) of x @ W, as (j1 - j0, width) */
-INLINE void FN(few_rows)(const int width, const fnn_pattern *w, fnn_size j0, fnn_size j1, const T *x,
-                               const T *values, T *sums)
+INLINE void FN(few_rows)(const int width, const fnn_pattern *w, fnn_size j0, fnn_size j1, const T *x, const T *values,
+                         T *sums)
 {
+    const int64_t nnz = w->indptr[w->n_in];
     memset(sums, 0, (size_t)((j1 - j0) * width) * sizeof(T));
-    for (fnn_size i = 0; i < w->n_in; i++, x += width) {
+    for (fnn_size i = 0; i < w->n_in; i++) {
         const int64_t end = w->indptr[i + 1];
         int64_t k = w->indptr[i];
+        T one[FN(FEW)];
+        V many[FN(FEW) / VL + 1];
+#pragma GCC unroll 16
+        for (int r = 0; r < width; r++) one[r] = x[i * width + r];
+#pragma GCC unroll 8
+        for (int v = 0; v < width / VL; v++) many[v] = v_load(x + i * width + v * VL);
         if (j0 > 0) k = FN(entry_from)(w->indices, k, end, j0);
         for (; k < end && w->indices[k] < j1; k++) {
             T *to = sums + (w->indices[k] - j0) * width;
             const T a = values[k];
+            if (k + FN(AHEAD) < nnz) __builtin_prefetch(sums + (w->indices[k + FN(AHEAD)] - j0) * width, 1);
+            if (width >= VL)
 #pragma GCC unroll 8
-            for (int r = 0; r < width; r++) to[r] = FN(fma_one)(a, x[r], to[r]);
+                for (int v = 0; v < width / VL; v++)
+                    v_store(to + v * VL, v_fma(v_set1(a), many[v], v_load(to + v * VL)));
+            else
+#pragma GCC unroll 8
+                for (int r = 0; r < width; r++) to[r] = FN(fma_one)(a, one[r], to[r]);
         }
     }
 }
@@ -134,22 +148,23 @@ static void FN(sparse_forward)(const fnn_pattern *w, fnn_size rows, fnn_size j0,
     const T *bias = bias_;
     for (fnn_size r0 = 0; r0 < rows; r0 += FN(PANEL)) {
         const fnn_size n = rows - r0 < FN(PANEL) ? rows - r0 : FN(PANEL), width = FN(width_of)(n);
-        const fnn_size columns = width > FNN_NARROW ? FN(COLUMNS) : j1 - j0, ldout = z_ ? ldz : ldy;
+        const fnn_size columns = width > FN(FEW) ? FN(COLUMNS) : j1 - j0, ldout = z_ ? ldz : ldy;
         const T *x = (const T *)turned + r0 * w->n_in;
         T *y = (T *)y_ + r0 * ldy, *out = z_ ? (T *)z_ + r0 * ldz : y;
         for (fnn_size j = j0, m; j < j1; j += m) {
             m = j1 - j < columns ? j1 - j : columns;
             if (FN(NV) >= 8 && width == 8 * VL) FN(many_rows)(8, w, j, j + m, x, values, bias, scratch);
-            else if (4 * VL > FNN_NARROW && width == 4 * VL)
+            else if (4 * VL > FN(FEW) && width == 4 * VL)
                 FN(many_rows)(4, w, j, j + m, x, values, bias, scratch);
-            else if (2 * VL > FNN_NARROW && width == 2 * VL)
+            else if (2 * VL > FN(FEW) && width == 2 * VL)
                 FN(many_rows)(2, w, j, j + m, x, values, bias, scratch);
-            else if (VL > FNN_NARROW && width == VL) FN(many_rows)(1, w, j, j + m, x, values, bias, scratch);
-            else if (width == 8) FN(few_rows)(8, w, j, j + m, x, values, scratch);
+            else if (VL > FN(FEW) && width == VL) FN(many_rows)(1, w, j, j + m, x, values, bias, scratch);
+            else if (FN(FEW) >= 16 && width == 16) FN(few_rows)(16, w, j, j + m, x, values, scratch);
+            else if (FN(FEW) >= 8 && width == 8) FN(few_rows)(8, w, j, j + m, x, values, scratch);
             else if (width == 4) FN(few_rows)(4, w, j, j + m, x, values, scratch);
             else if (width == 2) FN(few_rows)(2, w, j, j + m, x, values, scratch);
             else FN(few_rows)(1, w, j, j + m, x, values, scratch);
-            if (width > FNN_NARROW) FN(flip)(m, n, scratch, width, out + j, ldout, m);
+            if (width > FN(FEW)) FN(flip)(m, n, scratch, width, out + j, ldout, m);
             else
                 for (fnn_size c = 0; c < m; c++)
                     for (fnn_size r = 0; r < n; r++)
@@ -232,13 +247,15 @@ INLINE void FN(many_rows_back)(const int nv, const int with_dx, const fnn_patter
 
 INLINE void FN(few_rows_back)(const int width, const fnn_pattern *w, fnn_size i0, fnn_size i1, const FN(panel_backward) *p)
 {
+    const int64_t nnz = w->indptr[w->n_in];
     for (fnn_size i = i0; i < i1; i++) {
         const T *x = p->x + i * width;
-        T sum[FNN_NARROW] = {0};
+        T sum[8] = {0};
         for (int64_t k = w->indptr[i]; k < w->indptr[i + 1]; k++) {
             const T *dz = p->dz + (fnn_size)w->indices[k] * width;
             const T a = p->values[k];
             T dot = 0;
+            if (k + FN(AHEAD) < nnz) __builtin_prefetch(p->dz + (fnn_size)w->indices[k + FN(AHEAD)] * width);
 #pragma GCC unroll 8
             for (int r = 0; r < width; r++) {
                 sum[r] = FN(fma_one)(a, dz[r], sum[r]);
@@ -268,12 +285,12 @@ static void FN(sparse_backward)(const fnn_pattern *w, fnn_size rows, fnn_size i0
         else FN(many_rows_back)(nv, 0, w, i0, i1, &p, scratch);                       \
     } while (0)
         if (FN(NV) >= 8 && width == 8 * VL) WIDE_ROWS(8);
-        else if (4 * VL > FNN_NARROW && width == 4 * VL) WIDE_ROWS(4);
-        else if (2 * VL > FNN_NARROW && width == 2 * VL) WIDE_ROWS(2);
-        else if (VL > FNN_NARROW && width == VL) WIDE_ROWS(1);
-        else if (width == 8) FN(few_rows_back)(8, w, i0, i1, &p);
-        else if (width == 4) FN(few_rows_back)(4, w, i0, i1, &p);
-        else if (width == 2) FN(few_rows_back)(2, w, i0, i1, &p);
+        else if (width == 4 * VL) WIDE_ROWS(4);
+        else if (width == 2 * VL) WIDE_ROWS(2);
+        else if (width == VL) WIDE_ROWS(1);
+        else if (VL > 8 && width == 8) FN(few_rows_back)(8, w, i0, i1, &p);
+        else if (VL > 4 && width == 4) FN(few_rows_back)(4, w, i0, i1, &p);
+        else if (VL > 2 && width == 2) FN(few_rows_back)(2, w, i0, i1, &p);
         else FN(few_rows_back)(1, w, i0, i1, &p);
 #undef WIDE_ROWS
     }
