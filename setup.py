@@ -130,7 +130,7 @@ extensions = [
     extension("dispatch"),
     extension("door", ["source_scan.c"]),
     extension("threads", ["threads.c"]),
-    extension("calls", ["optimizer_scalars.c", "pattern.c"]),
+    extension("calls", ["optimizer_scalars.c", "pattern.c", "topology.c"]),
     extension("teams"),
     extension("ops"),
     extension("updates", ["optimizer_scalars.c"]),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn._kernels.dispatch import ACTIVATIONS, LAST_ELEMENTWISE, LAST_FROM_OUTPUT
+from fastnn.inputs import check_count
 from fastnn.named import Named, find, number
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "GELU",
     "SiLU",
     "Mish",
+    "AllReLU",
     "Sigmoid",
     "HardSigmoid",
     "Tanh",
@@ -44,6 +46,7 @@ __all__ = [
     "silu",
     "swish",
     "mish",
+    "all_relu",
     "sigmoid",
     "hard_sigmoid",
     "tanh",
@@ -211,6 +214,42 @@ class Mish(Activation):
     name = "mish"
 
 
+class AllReLU(Activation):
+    """Alternated left ReLU: ``f(x) = x`` for ``x > 0``, else ``-negative_slope * x`` in layers of even number and
+    ``negative_slope * x`` in those of odd number (Curci, Mocanu and Pechenizkiy, "Truly sparse neural networks at
+    scale", 2021)
+
+    Made for sparse networks, where a unit has few inputs: none falls silent, and the signs of two layers that follow
+    one another differ.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.6
+        At least 0.
+    layer : int, default 0
+        The number of the layer, from 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where `negative_slope` is no number, or negative or not finite; where `layer` is no integer of at least 0.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> hidden = [fnn.layers.Dense(64, fnn.activations.AllReLU(0.6, layer)) for layer in range(3)]
+    >>> [layer.activation.alpha for layer in hidden]
+    [-0.6, 0.6, -0.6]
+    """
+
+    name = "all_relu"
+
+    def __init__(self, negative_slope: float = 0.6, layer: int = 0) -> None:
+        self.negative_slope = number("negative_slope", negative_slope, "[0, inf)")
+        self.layer = check_count("layer", layer, low=0)
+        self.alpha = self.negative_slope if self.layer % 2 else -self.negative_slope
+
+
 class Sigmoid(Activation):
     """``f(x) = 1 / (1 + exp(-x))``"""
 
@@ -260,14 +299,14 @@ class LogSoftmax(Activation):
 
 
 linear, relu, relu6, leaky_relu, elu, selu = Linear(), ReLU(), ReLU6(), LeakyReLU(), ELU(), SELU()
-gelu, silu, mish = GELU(), SiLU(), Mish()
+gelu, silu, mish, all_relu = GELU(), SiLU(), Mish(), AllReLU()
 sigmoid, hard_sigmoid, tanh = Sigmoid(), HardSigmoid(), Tanh()
 softplus, softsign, exponential = Softplus(), Softsign(), Exponential()
 softmax, log_softmax = Softmax(), LogSoftmax()
 swish = silu
 
 _PLAIN: tuple[type[Activation], ...] = (
-    Linear, ReLU, ReLU6, LeakyReLU, ELU, SELU, SiLU, Mish, Sigmoid, HardSigmoid, Tanh, Softplus, Softsign,
+    Linear, ReLU, ReLU6, LeakyReLU, ELU, SELU, SiLU, Mish, AllReLU, Sigmoid, HardSigmoid, Tanh, Softplus, Softsign,
     Exponential, Softmax, LogSoftmax,
 )
 _TABLE: dict[str, Callable[..., Activation]] = {

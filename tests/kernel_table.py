@@ -71,7 +71,7 @@ def activation_forward(shape, dtype, rng, name):
 
 def activation_backward(shape, dtype, rng, name):
     (z, _), _ = activation_forward(shape, dtype, rng, name)
-    from_input = name in ("gelu", "gelu_tanh", "silu", "mish")
+    from_input = name in ("gelu", "gelu_tanh", "silu", "mish", "all_relu")
     saved = z if from_input or z.size == 0 else reference.activation_forward(z, name)
     return (normal(rng, z.shape, dtype), saved, name), {}
 
@@ -205,6 +205,11 @@ def normalization_backward(shape, dtype, rng):
     return (normal(rng, x.shape, dtype), x, gamma), {}
 
 
+def srelu_backward(shape, dtype, rng):
+    (x, *vectors), _ = normalization(shape, dtype, rng, 4)
+    return (normal(rng, x.shape, dtype), x, *vectors), {}
+
+
 def factored(shape, dtype, rng, vector=False):
     """Adafactor's: averages of rows and of columns, or of the elements of a vector; the number of the step."""
     size = shape[1:] if not vector else (shape[1] * shape[2],)
@@ -215,7 +220,7 @@ def factored(shape, dtype, rng, vector=False):
 
 
 ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
-               "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish")  # fmt: skip
+               "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish", "all_relu")  # fmt: skip
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
 POSITIVE = {"low": 1e-3, "high": 50.0}
 # Windows of convolutions by their size and place, and of pooling.
@@ -343,4 +348,6 @@ KERNELS = [
     Kernel("rms_normalization_backward", "rms_normalization_backward", normalization_backward, "sum"),
     Kernel("prelu_forward", "prelu_forward", partial(normalization, weights=1), "exact", rows=(0,)),
     Kernel("prelu_backward", "prelu_backward", normalization_backward, "sum"),
+    Kernel("srelu_forward", "srelu_forward", partial(normalization, weights=4), "exact", rows=(0,)),
+    Kernel("srelu_backward", "srelu_backward", srelu_backward, "sum"),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from fastnn import activations
-from fastnn.activations import ELU, GELU, Activation, LeakyReLU
+from fastnn.activations import ELU, GELU, Activation, AllReLU, LeakyReLU
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
@@ -23,6 +23,7 @@ FORMULAS = {
     "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "silu": lambda x: x * special.expit(x),
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "all_relu": lambda x: np.where(x > 0, x, -0.6 * x),
     "sigmoid": special.expit,
     "hard_sigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
     "tanh": np.tanh,
@@ -98,14 +99,15 @@ def test_other_names():
 
 def test_which_derivatives_come_from_what():
     needs_input = {name for name in FORMULAS if activations.get(name).needs_input}
-    assert needs_input == {"gelu", "gelu_tanh", "silu", "mish"}
+    assert needs_input == {"gelu", "gelu_tanh", "silu", "mish", "all_relu"}
     assert {name for name in FORMULAS if activations.get(name).rowwise} == {"softmax", "log_softmax"}
     assert len({activations.get(name).kind for name in FORMULAS}) == len(FORMULAS)
 
 
 @pytest.mark.parametrize(
     "activation",
-    [*[getattr(activations, name) for name in PLAIN], LeakyReLU(0.01), ELU(0.5), GELU(approximate=True)],
+    [*[getattr(activations, name) for name in PLAIN], LeakyReLU(0.01), ELU(0.5), GELU(approximate=True),
+     AllReLU(0.5, layer=3)],
     ids=repr,
 )
 def test_config_round_trip(activation):
@@ -114,6 +116,18 @@ def test_config_round_trip(activation):
     assert type(again) is type(activation)
     assert (again.name, again.kind, again.alpha) == (activation.name, activation.kind, activation.alpha)
     assert again.get_config() == config
+
+
+def test_slopes_of_all_relu_alternate():
+    x = np.array([-2.0, 0.0, 3.0])
+    slopes = [AllReLU(0.75, layer).alpha for layer in range(4)]
+    assert slopes == [-0.75, 0.75, -0.75, 0.75]
+    assert AllReLU(0.75)(x).tolist() == [1.5, 0, 3]
+    assert AllReLU(0.75, layer=1)(x).tolist() == [-1.5, 0, 3]
+    with pytest.raises(ValueError, match=r"layer must be .*received -1"):
+        AllReLU(layer=-1)
+    with pytest.raises(ValueError, match=r"negative_slope must be in \[0, inf\)"):
+        AllReLU(-0.6)
 
 
 def test_config_of_parameters():

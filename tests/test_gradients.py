@@ -20,6 +20,7 @@ ACTIVATIONS = (
     "gelu_tanh",
     "silu",
     "mish",
+    "all_relu",
     "sigmoid",
     "hard_sigmoid",
     "tanh",

@@ -23,6 +23,7 @@ from fastnn.layers import (
     PReLU,
     Rescaling,
     RMSNormalization,
+    SReLU,
 )
 
 STEP = 1e-5
@@ -54,6 +55,8 @@ STACKS = {
     "rms norm": lambda: [Dense(9), RMSNormalization(), Activation("gelu"), RMSNormalization(epsilon=0.1)],
     "prelu": lambda: [Dense(9), PReLU("random_normal"), Dense(7), PReLU("ones")],
     "prelu shared": lambda: [layers.Embedding(5, 3), PReLU("random_normal", shared_axes=[1]), Flatten()],
+    "srelu": lambda: [Dense(9), SReLU(), Dense(7), SReLU("random_normal", "random_normal", "random_normal", "zeros")],
+    "srelu shared": lambda: [layers.Embedding(5, 3), SReLU(shared_axes=[1]), Flatten()],
     "gaussian": lambda: [GaussianNoise(0.2), Dense(9, activation="tanh"), GaussianDropout(0.3)],
     "selu": lambda: [Dense(40, activation="selu"), AlphaDropout(0.1), Dense(9, activation="selu"), AlphaDropout(0.2)],
 }  # fmt: skip
@@ -123,7 +126,8 @@ def test_gradients(name, training):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", ["dense bn relu dropout", "bn first", "layer norm", "rms norm", "prelu", "gaussian"])
+@pytest.mark.parametrize("name", ["dense bn relu dropout", "bn first", "layer norm", "rms norm", "prelu", "srelu",
+                                  "gaussian"])
 def test_input_gradients(name, training):
     x, y = data(name)
     model = randomize(make(name), x)
@@ -410,7 +414,8 @@ def test_order_of_weights_and_counts():
 
 def test_configurations_go_back_in():
     for layer in (BatchNormalization(momentum=0.5, center=False), LayerNormalization(epsilon=1e-5), RMSNormalization(),
-                  PReLU(shared_axes=[1]), AlphaDropout(0.1, seed=3), GaussianDropout(0.2), GaussianNoise(0.3)):
+                  PReLU(shared_axes=[1]), SReLU("ones", shared_axes=[1]), AlphaDropout(0.1, seed=3),
+                  GaussianDropout(0.2), GaussianNoise(0.3)):
         again = layers.get(type(layer).__name__, layer.get_config())
         assert again.get_config() == layer.get_config()
         assert repr(again) == repr(layer)
@@ -430,6 +435,8 @@ BAD = {
     "initializer": (lambda: PReLU(alpha_initializer="zeroes"), ValueError, "did you mean 'zeros'|Did you mean 'zeros'"),
     "shared axes": (lambda: PReLU(shared_axes=[2]), ValueError, r"up to one of them.*received \[2\]"),
     "shared axes text": (lambda: PReLU(shared_axes="1"), TypeError, "shared_axes"),
+    "srelu axes": (lambda: SReLU(shared_axes=[2]), ValueError, r"up to one of them.*received \[2\]"),
+    "srelu initializer": (lambda: SReLU(a_right_initializer="oness"), ValueError, "Did you mean 'ones'"),
     "rate": (lambda: AlphaDropout(1.0), ValueError, r"rate must be in \[0, 1\); received 1.0"),
     "gaussian rate": (lambda: GaussianDropout(-0.1), ValueError, r"rate must be in \[0, 1\)"),
     "stddev": (lambda: GaussianNoise(-0.1), ValueError, r"stddev must be in \[0, inf\); received -0.1"),

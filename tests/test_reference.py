@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from fastnn import reference
 
-INPUT_SAVED = ("gelu", "gelu_tanh", "silu", "mish")
+INPUT_SAVED = ("gelu", "gelu_tanh", "silu", "mish", "all_relu")
 
 
 def numerical_gradient(function, x, step=1e-5):

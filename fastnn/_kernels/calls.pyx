@@ -758,3 +758,93 @@ def scatter(dy, index, out, int n_threads):
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         scatter_part(dy_, index_, out_, part, parts)
+
+
+def srelu_forward(x, vectors, y, int n_threads):
+    """vectors: the four of fnn_kernels.srelu_forward"""
+    cdef Matrix x_ = matrix(x), y_ = matrix(y, True)
+    cdef Matrix p[4]
+    cdef int part, parts = ready_team(n_threads)
+    for part in range(4):
+        p[part] = matrix(vectors[part])
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        srelu_forward_part(x_, p, y_, part, parts)
+
+
+cdef void srelu_forward_part(Matrix x, const Matrix* p, Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    cdef const void* vectors[4]
+    cdef int i
+    for i in range(4):
+        vectors[i] = p[i].data
+    table(x).srelu_forward(hi - lo, 1, x.cols, at(x, lo, 0), x.ld, vectors, at(y, lo, 0), y.ld)
+
+
+def srelu_backward(dy, x, vectors, dx, sums, int n_threads):
+    """sums: those of the four vectors' gradients"""
+    cdef Matrix dy_ = matrix(dy), x_ = matrix(x), dx_ = matrix(dx, True)
+    cdef Matrix p[4]
+    cdef Matrix s[4]
+    cdef int part, parts = ready_team(n_threads)
+    for part in range(4):
+        p[part], s[part] = matrix(vectors[part]), matrix(sums[part], True)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        srelu_backward_part(dy_, x_, p, dx_, s, part, parts)
+
+
+cdef void srelu_backward_part(Matrix dy, Matrix x, const Matrix* p, Matrix dx, const Matrix* s, int part,
+                              int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    cdef Py_ssize_t c = cut(x.cols, LINE, part, parts), n = cut(x.cols, LINE, part + 1, parts) - c
+    cdef const void* vectors[4]
+    cdef void* sums[4]
+    cdef int i
+    for i in range(4):
+        vectors[i] = p[i].data
+    table(x).srelu_backward(hi - lo, 1, x.cols, at(dy, lo, 0), dy.ld, at(x, lo, 0), x.ld, vectors, at(dx, lo, 0), dx.ld)
+    for i in range(4):
+        vectors[i], sums[i] = at(p[i], 0, c), at(s[i], 0, c)
+    table(x).srelu_sums(x.rows, 1, 0, n, at(dy, 0, c), dy.ld, at(x, 0, c), x.ld, vectors, sums)
+
+
+# ---- patterns: int64 positions and indptr, int32 indices, bool or uint8 kept ----------------------------------
+
+
+def random_positions(uint64_t seed, uint32_t stream, int64_t n, Py_ssize_t count, positions, gone):
+    """positions, and gone in uint64, have room for some more."""
+    cdef Matrix positions_ = matrix(positions, True), gone_ = matrix(gone, True)
+    with nogil:
+        fnn_random_positions(seed, stream, n, count, positions_.cols, <int64_t*>positions_.data,
+                             <uint64_t*>gone_.data)
+
+
+def compress_rows(positions, indptr, Py_ssize_t cols, indices):
+    cdef Matrix positions_ = matrix(positions), indptr_ = matrix(indptr, True), indices_ = matrix(indices, True)
+    with nogil:
+        fnn_compress_rows(indptr_.cols - 1, cols, positions_.cols, <const int64_t*>positions_.data,
+                          <int64_t*>indptr_.data, <int32_t*>indices_.data)
+
+
+def free_positions(indptr, Py_ssize_t cols, indices, ranks):
+    cdef Matrix indptr_ = matrix(indptr), indices_ = matrix(indices), ranks_ = matrix(ranks, True)
+    with nogil:
+        fnn_free_positions(indptr_.cols - 1, cols, <const int64_t*>indptr_.data, <const int32_t*>indices_.data,
+                           ranks_.cols, <int64_t*>ranks_.data)
+
+
+def merge_pattern(indptr, Py_ssize_t cols, indices, kept, positions, new_indptr, new_indices, origin):
+    cdef Matrix indptr_ = matrix(indptr), indices_ = matrix(indices), kept_ = matrix(kept)
+    cdef Matrix positions_ = matrix(positions), new_indptr_ = matrix(new_indptr, True)
+    cdef Matrix new_indices_ = matrix(new_indices, True), origin_ = matrix(origin, True)
+    with nogil:
+        fnn_merge_pattern(indptr_.cols - 1, cols, <const int64_t*>indptr_.data, <const int32_t*>indices_.data,
+                          <const uint8_t*>kept_.data, positions_.cols, <const int64_t*>positions_.data,
+                          <int64_t*>new_indptr_.data, <int32_t*>new_indices_.data, <int64_t*>origin_.data)
+
+
+def drop_smallest(values, int sign, Py_ssize_t count, counts, kept):
+    """counts (65536,) of intp"""
+    cdef Matrix values_ = matrix(values), counts_ = matrix(counts, True), kept_ = matrix(kept, True)
+    with nogil:
+        fnn_drop_smallest(values_.itemsize, values_.cols, values_.data, sign, count, <fnn_size*>counts_.data,
+                          <uint8_t*>kept_.data)

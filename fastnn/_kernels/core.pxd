@@ -12,7 +12,8 @@ cdef extern from "fastnn.h" nogil:
     int FNN_EXP, FNN_EXPM1, FNN_LOG, FNN_LOG1P, FNN_TANH, FNN_ERF
     int FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_SIGMOID, FNN_TANH_ACT, FNN_SOFTPLUS
     int FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL, FNN_LAST_FROM_OUTPUT
-    int FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_LAST_ELEMENTWISE, FNN_SOFTMAX, FNN_LOG_SOFTMAX
+    int FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_ALL_RELU, FNN_LAST_ELEMENTWISE
+    int FNN_SOFTMAX, FNN_LOG_SOFTMAX
     int FNN_SOFTMAX_CE_SPARSE, FNN_SOFTMAX_CE, FNN_SIGMOID_BCE, FNN_CE_SPARSE, FNN_CE, FNN_BCE
     int FNN_MSE, FNN_MAE, FNN_HUBER
     int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_RMSPROP, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_ADADELTA
@@ -193,6 +194,12 @@ cdef extern from "fastnn.h" nogil:
                                const void*, void*, fnn_size) noexcept nogil
         void (*prelu_sums)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
                            void*) noexcept nogil
+        void (*srelu_forward)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void* const*, void*,
+                              fnn_size) noexcept nogil
+        void (*srelu_backward)(fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
+                               const void* const*, void*, fnn_size) noexcept nogil
+        void (*srelu_sums)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
+                           const void* const*, void* const*) noexcept nogil
 
     const fnn_kernels* fnn_kernels_baseline(int dtype)
     const fnn_kernels* fnn_kernels_avx2(int dtype)
@@ -206,6 +213,17 @@ cdef extern from "fastnn.h" nogil:
     void fnn_pattern_columns(const fnn_pattern*, int32_t* rows, int64_t* places, int64_t* next)
     void fnn_pattern_places(const fnn_pattern*, const fnn_pattern* other, int64_t* places)
     fnn_size fnn_pattern_cut(const int64_t* starts, fnn_size n, fnn_size unit, int part, int parts)
+    void fnn_random_positions(uint64_t seed, uint32_t stream, int64_t n, fnn_size count, fnn_size room,
+                              int64_t* positions, uint64_t* gone)
+    void fnn_compress_rows(fnn_size rows, fnn_size cols, fnn_size n, const int64_t* positions, int64_t* indptr,
+                           int32_t* indices)
+    void fnn_free_positions(fnn_size rows, fnn_size cols, const int64_t* indptr, const int32_t* indices, fnn_size n,
+                            int64_t* ranks)
+    void fnn_merge_pattern(fnn_size rows, fnn_size cols, const int64_t* indptr, const int32_t* indices,
+                           const uint8_t* kept, fnn_size n, const int64_t* positions, int64_t* new_indptr,
+                           int32_t* new_indices, int64_t* origin)
+    void fnn_drop_smallest(int itemsize, fnn_size n, const void* values, int sign, fnn_size count, fnn_size* counts,
+                           uint8_t* kept)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)
 

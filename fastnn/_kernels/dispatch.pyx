@@ -66,6 +66,7 @@ ACTIVATIONS = {
     "sigmoid": FNN_SIGMOID, "tanh": FNN_TANH_ACT, "softplus": FNN_SOFTPLUS, "softsign": FNN_SOFTSIGN,
     "hard_sigmoid": FNN_HARD_SIGMOID, "relu6": FNN_RELU6, "exponential": FNN_EXPONENTIAL,
     "gelu_tanh": FNN_GELU_TANH, "gelu": FNN_GELU_ERF, "silu": FNN_SILU, "mish": FNN_MISH,
+    "all_relu": FNN_ALL_RELU,
     "softmax": FNN_SOFTMAX, "log_softmax": FNN_LOG_SOFTMAX,
 }
 LAST_FROM_OUTPUT = FNN_LAST_FROM_OUTPUT

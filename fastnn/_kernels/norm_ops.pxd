@@ -1,4 +1,4 @@
-"""Ops whose parameters are vectors, one number a column: normalizations and PReLU."""
+"""Ops whose parameters are vectors, one number a column: normalizations, PReLU and SReLU."""
 
 from fastnn._kernels.ops cimport DropoutOp, Op, Run, Share
 
@@ -55,3 +55,9 @@ cdef class RowNormOp(VectorsOp):
 
 cdef class PReluOp(VectorsOp):
     pass
+
+
+cdef class SReluOp(VectorsOp):
+    cdef int tensors[4]                             # left threshold and slope, right width and slope
+    cdef Py_ssize_t offsets[4]                      # theirs
+    cdef void vectors(self, char* base, Py_ssize_t j0, int size, char** p) noexcept nogil

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from typing_extensions import disjoint_base
 
 from fastnn._kernels.ops import Op
@@ -59,4 +61,17 @@ class RowNormOp(VectorsOp):
 class PReluOp(VectorsOp):
     def __init__(
         self, source: int, target: int, n: int, cols: int, alpha: int, alpha_offset: int, trainable: bool
+    ) -> None: ...
+
+@disjoint_base
+class SReluOp(VectorsOp):
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        n: int,
+        cols: int,
+        tensors: Sequence[int],
+        offsets: Sequence[int],
+        trainable: bool,
     ) -> None: ...

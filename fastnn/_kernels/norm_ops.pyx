@@ -1,4 +1,4 @@
-"""Ops whose parameters are vectors, one number a column: normalizations and PReLU."""
+"""Ops whose parameters are vectors, one number a column: normalizations, PReLU and SReLU."""
 
 from cython cimport floating
 from libc.string cimport memcpy
@@ -410,3 +410,59 @@ cdef class PReluOp(VectorsOp):
         cdef int size = run.k.itemsize
         run.k.prelu_sums(rows, self.inner, self.cols, cols, run.dy[self.target] + j0 * size, run.ld[self.target],
                          run.y[self.source] + j0 * size, run.ld[self.source], first)
+
+
+cdef class SReluOp(VectorsOp):
+    """y = x between two thresholds, with a slope on either side of them; four vectors, as the kernels take them."""
+
+    def __init__(self, int source, int target, Py_ssize_t n, Py_ssize_t cols, tensors, offsets, bint trainable):
+        super().__init__(source, target, n, cols, -1, -1, -1, -1, trainable)
+        cdef int i
+        for i in range(4):
+            self.tensors[i], self.offsets[i] = tensors[i], offsets[i]
+
+    cdef void vectors(self, char* base, Py_ssize_t j0, int size, char** p) noexcept nogil:
+        """Where the vectors' columns from j0 on lie in a flat block."""
+        cdef int i
+        for i in range(4):
+            p[i] = base + (self.offsets[i] + j0) * size
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        cdef char* p[4]
+        lane_rows(share, &r0, &r1)
+        self.vectors(run.param, 0, size, p)
+        run.k.srelu_forward(r1 - r0, self.inner, self.cols, at(run.y[self.source], r0, ldx, 0, size), ldx,
+                            <const void* const*>p, at(run.y[self.target], r0, ldy, 0, size), ldy)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        cdef char* p[4]
+        lane_rows(share, &r0, &r1)
+        self.vectors(run.param, 0, size, p)
+        run.k.srelu_backward(r1 - r0, self.inner, self.cols, at(run.dy[self.target], r0, ldy, 0, size), ldy,
+                             at(run.y[self.source], r0, ldx, 0, size), ldx, <const void* const*>p,
+                             at(run.dy[self.source], r0, ldx, 0, size), ldx)
+
+    cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil:
+        cdef int size = run.k.itemsize, i
+        cdef Py_ssize_t j0 = unit * run.unit_cols, cols = min(run.unit_cols, self.cols - j0)
+        cdef char* p[4]
+        cdef char* sums[4]
+        self.vectors(run.param, j0, size, p)
+        if mode == GRADIENT_THEN_UPDATE:
+            for i in range(4):
+                sums[i] = scratch + i * UNIT_COLS * size
+        else:
+            self.vectors(run.grad, j0, size, sums)
+        if mode != UPDATE:
+            run.k.srelu_sums(rows, self.inner, self.cols, cols, run.dy[self.target] + j0 * size, run.ld[self.target],
+                             run.y[self.source] + j0 * size, run.ld[self.source], <const void* const*>p,
+                             <void* const*>sums)
+            for i in range(4):
+                finish_gradient(run, self.tensors[i], 0, 1, j0, cols, sums[i], cols)
+        if mode != GRADIENT:
+            for i in range(4):
+                step_block(run, self.tensors[i], 0, 1, j0, cols, sums[i], cols)

@@ -21,7 +21,7 @@ from fastnn._kernels.conv_ops cimport ConvOp, PoolOp
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, look_at
-from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp
+from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp, SReluOp
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.restraints cimport *
 from fastnn._kernels.sparse_ops cimport SparseDenseOp
@@ -317,6 +317,11 @@ cdef class Program:
     def prelu(self, int source, Py_ssize_t cols, int alpha, bint trainable):
         return self._add(PReluOp(source, len(self.widths), self.widths[source], cols, alpha, self._offset(alpha),
                                  trainable))
+
+    def srelu(self, int source, Py_ssize_t cols, tensors, bint trainable):
+        """tensors: left threshold and slope, distance of the right threshold, right slope"""
+        return self._add(SReluOp(source, len(self.widths), self.widths[source], cols, tensors,
+                                 [self._offset(tensor) for tensor in tensors], trainable))
 
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))

@@ -69,6 +69,8 @@ from fastnn.kernels.normalization import (
     prelu_forward,
     rms_normalization_backward,
     rms_normalization_forward,
+    srelu_backward,
+    srelu_forward,
 )
 from fastnn.kernels.optimizers import (
     adadelta_step,
@@ -103,6 +105,13 @@ from fastnn.kernels.sparse import (
     sparse_dense_backward,
     sparse_dense_forward,
 )
+from fastnn.kernels.topology import (
+    compressed_rows,
+    drop_smallest,
+    free_positions,
+    merge_pattern,
+    random_positions,
+)
 
 __all__ = [
     "activation_backward",
@@ -122,14 +131,17 @@ __all__ = [
     "average_pooling2d_forward",
     "binary_crossentropy",
     "categorical_crossentropy",
+    "compressed_rows",
     "conv2d_backward",
     "conv2d_forward",
     "dense_backward",
     "dense_forward",
+    "drop_smallest",
     "dropout_forward",
     "erf",
     "exp",
     "expm1",
+    "free_positions",
     "ftrl_step",
     "gather_rows",
     "gaussian_dropout_forward",
@@ -147,12 +159,14 @@ __all__ = [
     "max_pooling2d_forward",
     "mean_absolute_error",
     "mean_squared_error",
+    "merge_pattern",
     "momentum_step",
     "muon_step",
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
     "radam_step",
+    "random_positions",
     "prelu_backward",
     "prelu_forward",
     "rms_normalization_backward",
@@ -165,5 +179,7 @@ __all__ = [
     "softmax_crossentropy",
     "sparse_dense_backward",
     "sparse_dense_forward",
+    "srelu_backward",
+    "srelu_forward",
     "tanh",
 ]

@@ -41,6 +41,7 @@ def activation_forward(x: Any, activation: Any, *, alpha: float | None = None, o
     gelu_tanh      ``x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3))) / 2``
     silu           ``x * sigmoid(x)``
     mish           ``x * tanh(softplus(x))`` (Misra, 2019)
+    all_relu       ``x`` where positive, ``alpha * x`` elsewhere; `alpha` -0.6 (Curci et al., 2021)
     softmax        ``exp(x) / sum(exp(x))``
     log_softmax    ``x - log(sum(exp(x)))``
     ============== =========================================================================================
@@ -51,7 +52,7 @@ def activation_forward(x: Any, activation: Any, *, alpha: float | None = None, o
     activation : str, fastnn.activations.Activation or None
         One of the names above; None is linear.
     alpha : float, optional
-        Parameter of leaky_relu and elu, at least 0. Default: the one above, or the instance's.
+        Parameter of leaky_relu and elu, at least 0, and of all_relu. Default: the one above, or the instance's.
     out : ndarray, optional
         Shape and dtype of `x`; may be `x` itself. Default: a new array.
     n_threads : int, optional
@@ -88,15 +89,15 @@ def activation_backward(dy: Any, saved: Any, activation: Any, *, alpha: float | 
                         out: Array | None = None, n_threads: int | None = None) -> Array:  # fmt: skip
     """``dy * activation'``: the gradient of an activation's input from that of its output.
 
-    The derivative is taken from the output of :func:`activation_forward`, and for gelu, gelu_tanh, silu and
-    mish from its input. At a kink it is that of the left side: 0 for relu at 0.
+    The derivative is taken from the output of :func:`activation_forward`, and for gelu, gelu_tanh, silu, mish and
+    all_relu from its input. At a kink it is that of the left side: 0 for relu at 0.
 
     Parameters
     ----------
     dy : array_like of float32 or float64, shape (..., columns)
         Gradient of the output.
     saved : array_like, shape and dtype of `dy`
-        Output of the activation, or its input for gelu, gelu_tanh, silu and mish.
+        Output of the activation, or its input for gelu, gelu_tanh, silu, mish and all_relu.
     activation, alpha
         As for :func:`activation_forward`.
     out : ndarray, optional

@@ -11,11 +11,13 @@ import numpy as np
 
 from fastnn._kernels.dispatch import (
     ACTIVATIONS,
+    LAST_ELEMENTWISE,
+    LAST_FROM_OUTPUT,
 )
 from fastnn._kernels.threads import effective_n_threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6}
 # A thread is worth waking for this many floating-point operations, and an element of an elementwise kernel
 # counts as ELEMENT_WORK of them: a parallel region costs 0.55 us, about what one core does of a product of 64
 # kFLOP.
@@ -150,8 +152,9 @@ def _activation(activation: Any, alpha: float | None) -> tuple[int, float]:
         kind, default = activation.kind, activation.alpha
     else:
         raise TypeError(f"activation must be a name, an Activation or None; received {activation!r}")
-    # A negative slope would make the derivative ambiguous from the output, which is what is saved.
-    return kind, _number("alpha", default if alpha is None else alpha, 0)
+    # A negative slope would make the derivative ambiguous from the output, where that is what is saved.
+    low = -math.inf if LAST_FROM_OUTPUT < kind <= LAST_ELEMENTWISE else 0
+    return kind, _number("alpha", default if alpha is None else alpha, low)
 
 
 def _as_rows(a: Array) -> Array:

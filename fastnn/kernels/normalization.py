@@ -1,4 +1,4 @@
-"""Normalization, and PReLU."""
+"""Normalization, PReLU and SReLU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastnn.kernels.checks import ELEMENT_WORK, Array, _matrix, _number, _output
 __all__ = [
     "batch_normalization_backward", "batch_normalization_forward", "layer_normalization_backward",
     "layer_normalization_forward", "prelu_backward", "prelu_forward", "rms_normalization_backward",
-    "rms_normalization_forward",
+    "rms_normalization_forward", "srelu_backward", "srelu_forward",
 ]
 
 BLOCK_ROWS = 16  # of a block of column statistics: fnn_block_rows(1) in C
@@ -433,3 +433,100 @@ def prelu_backward(dy: Any, x: Any, alpha: Any, *, out: tuple[Array | None, Arra
     if dy.size:
         calls.prelu_backward(dy, x, alpha, dx, dalpha, _threads(n_threads, ELEMENT_WORK * dy.size))
     return dx, dalpha
+
+
+def srelu_forward(x: Any, t_left: Any, a_left: Any, t_right: Any, a_right: Any, *, out: Array | None = None,
+                  n_threads: int | None = None) -> Array:  # fmt: skip
+    """``x`` between two thresholds, straight lines of other slopes on either side of them (Jin et al., 2016).
+
+    ``l + a_left * (x - l)`` where ``x <= l``, ``r + a_right * (x - r)`` where ``x >= r``, else ``x``, for
+    ``l = t_left`` and ``r = t_left + abs(t_right)``.
+
+    Parameters
+    ----------
+    x : array_like of float32 or float64, shape (rows, columns)
+    t_left, a_left, t_right, a_right : array_like, shape (columns,)
+    out : ndarray, shape and dtype of `x`, optional
+        May be `x` itself. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    ndarray
+        Shape and dtype of `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :mod:`fastnn.kernels` lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import srelu_forward
+    >>> srelu_forward(np.array([[-2.0], [0.5], [3.0]]), *np.array([[0.0], [0.1], [1.0], [0.5]])).ravel()
+    array([-0.2,  0.5,  2. ])
+    """
+    x = _matrix("x", x)
+    vectors = _srelu_vectors((t_left, a_left, t_right, a_right), x)
+    out = _output("out", out, x, x.shape, (x, *vectors), in_place=x)
+    if x.size:
+        calls.srelu_forward(x, vectors, out, _threads(n_threads, ELEMENT_WORK * x.size))
+    return out
+
+
+def srelu_backward(dy: Any, x: Any, t_left: Any, a_left: Any, t_right: Any, a_right: Any, *,
+                   out: tuple[Array | None, ...] | None = None,
+                   n_threads: int | None = None) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """Gradients of :func:`srelu_forward`: of `x`, and of the four vectors, sums over the rows.
+
+    Parameters
+    ----------
+    dy : array_like of float32 or float64, shape (rows, columns)
+        Gradient of the output.
+    x : array_like, shape (rows, columns)
+        The input that :func:`srelu_forward` was given.
+    t_left, a_left, t_right, a_right : array_like, shape (columns,)
+    out : tuple (dx, dt_left, da_left, dt_right, da_right) of ndarray or None, optional
+        Arrays to write into. Default: new ones.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    dx : ndarray, shape (rows, columns)
+    dt_left, da_left, dt_right, da_right : ndarray, shape (columns,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :mod:`fastnn.kernels` lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import srelu_backward
+    >>> dx, *sums = srelu_backward(np.ones((3, 1)), np.array([[-2.0], [0.5], [3.0]]),
+    ...                            *np.array([[0.0], [0.25], [1.0], [0.5]]))
+    >>> dx.ravel(), np.ravel(sums)
+    (array([0.25, 1.  , 0.5 ]), array([ 1.25, -2.  ,  0.5 ,  2.  ]))
+    """
+    dy = _matrix("dy", dy)
+    cols = dy.shape[1]
+    x = _matrix("x", x, dy.shape, dy)
+    vectors = _srelu_vectors((t_left, a_left, t_right, a_right), dy)
+    names = ("dx", *(f"d{name}" for name in SRELU))
+    dx, *sums = _outputs(out, names, dy, (dy.shape, *((cols,),) * 4), (dy, x, *vectors))
+    for array in sums:
+        array[...] = 0
+    if dy.size:
+        calls.srelu_backward(dy, x, vectors, dx, sums, _threads(n_threads, ELEMENT_WORK * dy.size))
+    return dx, sums[0], sums[1], sums[2], sums[3]
+
+
+SRELU = "t_left", "a_left", "t_right", "a_right"
+
+
+def _srelu_vectors(vectors: tuple[Any, ...], like: Array) -> list[Array]:
+    return [_whole(name, vector, (like.shape[1],), like) for name, vector in zip(SRELU, vectors, strict=True)]

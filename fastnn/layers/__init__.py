@@ -35,12 +35,13 @@ from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 from fastnn.layers.sparse_dense import SparseDense
+from fastnn.layers.srelu import SReLU
 
 __all__ = [
     "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D",
     "BatchNormalization", "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout",
     "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D",
-    "MaxPooling2D", "PReLU", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "SparseDense",
-    "get",
+    "MaxPooling2D", "PReLU", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "SReLU",
+    "SparseDense", "get",
 ]

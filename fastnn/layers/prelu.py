@@ -60,25 +60,36 @@ class PReLU(Layer):
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
         self.alpha_constraint = constraints.get(alpha_constraint)
-        axes = [shared_axes] if isinstance(shared_axes, (int, np.integer)) else shared_axes
-        if axes is not None and not (isinstance(axes, (list, tuple)) and all(
-                isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes)):
-            raise TypeError(f"shared_axes must be a sequence of integers or None; received {shared_axes!r}")
-        if axes and sorted(axes) != list(range(1, len(axes) + 1)):
-            raise ValueError("shared_axes must be all axes behind the batch up to one of them, such as [1] or [1, 2]; "
-                             f"received {shared_axes!r}")
-        self.shared_axes = sorted(int(a) for a in axes) if axes else None
+        self.shared_axes = checked_axes(shared_axes)
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.shared_axes and len(self.shared_axes) > len(input_shape):
-            raise ValueError(f"shared_axes {self.shared_axes} of {self.name or 'PReLU'!r} are more than samples of "
-                             f"shape {input_shape} have")
+        shared_shape(self, input_shape)
         return input_shape
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
-        shared = len(self.shared_axes or ())
-        shape = (1,) * shared + tuple(input_shape[shared:])
-        return {"alpha": Parameter(shape, self.alpha_initializer, True, self.alpha_regularizer, self.alpha_constraint)}
+        return {"alpha": Parameter(shared_shape(self, input_shape), self.alpha_initializer, True,
+                                   self.alpha_regularizer, self.alpha_constraint)}
 
     def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
         return program.prelu(source, self.weights["alpha"].size, self._tensor(program, "alpha"), self.trainable)
+
+
+def checked_axes(shared_axes: Any) -> list[int] | None:
+    """Axes along which elements share what is learned, in order; None: there are none."""
+    axes = [shared_axes] if isinstance(shared_axes, (int, np.integer)) else shared_axes
+    if axes is not None and not (isinstance(axes, (list, tuple)) and all(
+            isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes)):
+        raise TypeError(f"shared_axes must be a sequence of integers or None; received {shared_axes!r}")
+    if axes and sorted(axes) != list(range(1, len(axes) + 1)):
+        raise ValueError("shared_axes must be all axes behind the batch up to one of them, such as [1] or [1, 2]; "
+                         f"received {shared_axes!r}")
+    return sorted(int(a) for a in axes) if axes else None
+
+
+def shared_shape(layer: Any, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of a parameter of a layer with such axes, for samples of `input_shape`."""
+    shared = len(layer.shared_axes or ())
+    if shared > len(input_shape):
+        raise ValueError(f"shared_axes {layer.shared_axes} of {layer.name or type(layer).__name__!r} are more than "
+                         f"samples of shape {input_shape} have")
+    return (1,) * shared + tuple(input_shape[shared:])

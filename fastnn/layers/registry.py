@@ -36,6 +36,7 @@ from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 from fastnn.layers.sparse_dense import SparseDense
+from fastnn.layers.srelu import SReLU
 
 __all__ = ["get"]
 
@@ -43,7 +44,7 @@ LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
     Activation, ActivityRegularization, AlphaDropout, AveragePooling1D, AveragePooling2D, BatchNormalization, Columns,
     Concatenate, Conv1D, Conv2D, Dense, Dropout, Embedding, Flatten, GaussianDropout, GaussianNoise,
     GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D, LayerNormalization,
-    MaxPooling1D, MaxPooling2D, PReLU, RMSNormalization, Rescaling, Reshape, Residual, SparseDense,
+    MaxPooling1D, MaxPooling2D, PReLU, RMSNormalization, Rescaling, Reshape, Residual, SReLU, SparseDense,
 )}
 
 

@@ -57,6 +57,8 @@ from fastnn.reference.normalization import (
     prelu_forward,
     rms_normalization_backward,
     rms_normalization_forward,
+    srelu_backward,
+    srelu_forward,
 )
 from fastnn.reference.optimizers import (
     adadelta_step,
@@ -91,6 +93,13 @@ from fastnn.reference.sparse import (
     sparse_dense_backward,
     sparse_dense_forward,
 )
+from fastnn.reference.topology import (
+    compressed_rows,
+    drop_smallest,
+    free_positions,
+    merge_pattern,
+    random_positions,
+)
 
 __all__ = [
     "activation_backward",
@@ -110,14 +119,17 @@ __all__ = [
     "average_pooling2d_forward",
     "binary_crossentropy",
     "categorical_crossentropy",
+    "compressed_rows",
     "conv2d_backward",
     "conv2d_forward",
     "dense_backward",
     "dense_forward",
+    "drop_smallest",
     "dropout_forward",
     "erf",
     "exp",
     "expm1",
+    "free_positions",
     "ftrl_step",
     "gather_rows",
     "gaussian_dropout_forward",
@@ -135,12 +147,14 @@ __all__ = [
     "max_pooling2d_forward",
     "mean_absolute_error",
     "mean_squared_error",
+    "merge_pattern",
     "momentum_step",
     "muon_step",
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
     "radam_step",
+    "random_positions",
     "prelu_backward",
     "prelu_forward",
     "rms_normalization_backward",
@@ -153,5 +167,7 @@ __all__ = [
     "softmax_crossentropy",
     "sparse_dense_backward",
     "sparse_dense_forward",
+    "srelu_backward",
+    "srelu_forward",
     "tanh",
 ]

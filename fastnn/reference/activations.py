@@ -14,7 +14,7 @@ from fastnn.reference.common import SELU_ALPHA, SELU_SCALE, Array
 __all__ = ["activation_backward", "activation_forward"]
 
 GELU_CUBIC = 0.044715
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0}
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6}
 
 
 def _sigmoid(z: Array) -> Array:
@@ -68,6 +68,7 @@ _FORWARD: dict[str, Callable[[Array, float], Array]] = {
     "gelu": lambda z, a: z * _normal_cdf(z),
     "silu": lambda z, a: z * _sigmoid(z),
     "mish": lambda z, a: z * np.tanh(_softplus(z)),
+    "all_relu": lambda z, a: np.where(z > 0, z, a * z),
     "softmax": lambda z, a: _softmax(z),
     "log_softmax": lambda z, a: _log_softmax(z),
 }
@@ -111,6 +112,7 @@ _SLOPE: dict[str, Callable[[Array, float], Any]] = {
     "gelu": lambda z, a: _gelu_slope(z),
     "silu": lambda z, a: _silu_slope(z),
     "mish": lambda z, a: _mish_slope(z),
+    "all_relu": lambda z, a: np.where(z > 0, z.dtype.type(1), z.dtype.type(a)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Normalization, and PReLU."""
+"""Normalization, PReLU and SReLU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastnn.reference.common import Array
 __all__ = [
     "batch_normalization_backward", "batch_normalization_forward", "layer_normalization_backward",
     "layer_normalization_forward", "prelu_backward", "prelu_forward", "rms_normalization_backward",
-    "rms_normalization_forward",
+    "rms_normalization_forward", "srelu_backward", "srelu_forward",
 ]
 
 
@@ -144,3 +144,31 @@ def prelu_backward(dy: Array, x: Array, alpha: Array, *, out: tuple[Array | None
     (array([[0.25, 1.  ]]), array([-2.,  0.]))
     """
     return _filled((np.where(x > 0, dy, alpha * dy), (dy * np.minimum(x, 0)).sum(axis=0)), out)
+
+
+def srelu_forward(x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array, *, out: Array | None = None,
+                  n_threads: int | None = None) -> Array:
+    """``x`` between ``t_left`` and ``t_left + abs(t_right)``, with a slope on either side.
+
+    >>> srelu_forward(np.array([[-2.0], [0.5], [3.0]]), *np.array([[0.0], [0.1], [1.0], [0.5]])).ravel()
+    array([-0.2,  0.5,  2. ])
+    """
+    right = t_left + np.abs(t_right)
+    high = np.where(x < right, x, right + a_right * (x - right))
+    return _filled((np.where(x > t_left, high, t_left + a_left * (x - t_left)),), (out,))[0]
+
+
+def srelu_backward(dy: Array, x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array, *,
+                   out: tuple[Array | None, ...] | None = None, n_threads: int | None = None) -> tuple[Array, ...]:
+    """Gradients of the input and of the four vectors.
+
+    >>> srelu_backward(np.ones((1, 1)), np.array([[3.0]]), *np.array([[0.0], [0.25], [1.0], [0.5]]))[0]
+    array([[0.5]])
+    """
+    right = t_left + np.abs(t_right)
+    low = np.where(x > t_left, 0, dy)
+    high = np.where((x > t_left) & ~(x < right), dy, 0)
+    dx = np.where(x > t_left, np.where(x < right, dy, a_right * dy), a_left * dy)
+    left, rest = low.sum(axis=0) * (1 - a_left), high.sum(axis=0) * (1 - a_right)
+    return _filled((dx, left + rest, (low * (x - t_left)).sum(axis=0), rest * np.sign(t_right),
+                    (high * (x - right)).sum(axis=0)), out)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.initializers import compute_fans
-from fastnn.layers import PReLU
+from fastnn.layers import PReLU, SReLU
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
 from fastnn.weights.backward import loss_gradient, pulled_back, training_outputs
@@ -31,7 +31,8 @@ DEAD = 0.5         # part of a layer's units
 INPUTS = 0.1, 10.0  # root mean square of inputs that initializers are made for
 
 HE, GLOROT, LECUN = "he_normal", "glorot_uniform", "lecun_normal"
-RECOMMENDED = dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"), HE)
+RECOMMENDED = dict.fromkeys(("relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus",
+                             "all_relu"), HE)
 RECOMMENDED |= dict.fromkeys(("linear", "tanh", "sigmoid", "hard_sigmoid", "softsign", "softmax"), GLOROT)
 RECOMMENDED |= {"selu": LECUN}
 SIGMOIDS = ("sigmoid", "hard_sigmoid")
@@ -201,7 +202,7 @@ def _activation(model: Sequential, i: int) -> str:
     for layer in model.layers[i:]:
         if layer is not model.layers[i] and "kernel" in layer.weights:
             break
-        if isinstance(layer, PReLU):
+        if isinstance(layer, (PReLU, SReLU)):
             return "leaky_relu"
         name = getattr(getattr(layer, "activation", None), "name", "linear")
         if name != "linear":

@@ -21,6 +21,7 @@ from fastnn.layers import (
     GaussianNoise,
     PReLU,
     Rescaling,
+    SReLU,
 )
 from fastnn.layers.base import Layer
 from fastnn.losses import as_labels
@@ -37,7 +38,8 @@ Array = NDArray[Any]
 METHODS = ("magnitude", "taylor")
 ROWS = 1024                             # of a piece of gradient_x_input
 # Layers that mix no features.
-PASSIVE = Activation, ActivityRegularization, AlphaDropout, Dropout, Flatten, GaussianDropout, GaussianNoise, PReLU
+PASSIVE = (Activation, ActivityRegularization, AlphaDropout, Dropout, Flatten, GaussianDropout, GaussianNoise, PReLU,
+           SReLU)
 
 
 # ---- weights -----------------------------------------------------------------------------------------------

@@ -222,10 +222,12 @@ INLINE void FN(softmax_backward_rows)(const int kind, fnn_size rows, fnn_size co
     }
 }
 
-/* One loop per kind, `kind` being a constant inside it. */
+/* One loop per kind, `kind` being a constant inside it. All-ReLU is a leaky ReLU whose slope may be negative: its
+ * derivative is taken from z, of which it is the same function. */
 #define EACH_KIND(loop, ...) \
     case FNN_LINEAR: loop(FNN_LINEAR, __VA_ARGS__); break; \
     case FNN_RELU: loop(FNN_RELU, __VA_ARGS__); break; \
+    case FNN_ALL_RELU: \
     case FNN_LEAKY_RELU: loop(FNN_LEAKY_RELU, __VA_ARGS__); break; \
     case FNN_ELU: loop(FNN_ELU, __VA_ARGS__); break; \
     case FNN_SELU: loop(FNN_SELU, __VA_ARGS__); break; \

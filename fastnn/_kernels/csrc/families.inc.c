@@ -84,4 +84,7 @@ static const fnn_kernels FN(table) = {
     .prelu_forward = FN(prelu_forward),
     .prelu_backward = FN(prelu_backward),
     .prelu_sums = FN(prelu_sums),
+    .srelu_forward = FN(srelu_forward),
+    .srelu_backward = FN(srelu_backward),
+    .srelu_sums = FN(srelu_sums),
 };

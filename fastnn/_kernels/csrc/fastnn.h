@@ -35,8 +35,8 @@ enum fnn_activation {
     FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_SIGMOID, FNN_TANH_ACT, FNN_SOFTPLUS,
     FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL,
     FNN_LAST_FROM_OUTPUT = FNN_EXPONENTIAL,
-    FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH,
-    FNN_LAST_ELEMENTWISE = FNN_MISH,
+    FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_ALL_RELU,
+    FNN_LAST_ELEMENTWISE = FNN_ALL_RELU,
     FNN_SOFTMAX, FNN_LOG_SOFTMAX, FNN_N_ACTIVATIONS
 };
 
@@ -418,6 +418,14 @@ typedef struct {
                            const void *x, fnn_size ldx, const void *alpha, void *dx, fnn_size lddx);
     void (*prelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy, fnn_size lddy,
                        const void *x, fnn_size ldx, void *dalpha);
+    /* y = l + a (x - l) for x <= l, r + b (x - r) for x >= r, else x; p and sums are those of l, a, r - l, b, and r is
+     * l + |r - l| */
+    void (*srelu_forward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *x, fnn_size ldx,
+                          const void *const *p, void *y, fnn_size ldy);
+    void (*srelu_backward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *dy, fnn_size lddy,
+                           const void *x, fnn_size ldx, const void *const *p, void *dx, fnn_size lddx);
+    void (*srelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy, fnn_size lddy,
+                       const void *x, fnn_size ldx, const void *const *p, void *const *sums);
 } fnn_kernels;
 
 /* One table per instruction set that was compiled in; NULL for a dtype out of range. */
@@ -443,5 +451,32 @@ void fnn_pattern_columns(const fnn_pattern *pattern, int32_t *rows, int64_t *pla
 void fnn_pattern_places(const fnn_pattern *pattern, const fnn_pattern *other, int64_t *places);
 /* Where `part` of `parts` begins of n rows or columns, of about as many entries each: a multiple of unit, or n. */
 fnn_size fnn_pattern_cut(const int64_t *starts, fnn_size n, fnn_size unit, int part, int parts);
+
+/* topology.c. Of rows x cols places, the entries of a sparse matrix are those in indptr (int64) and indices (int32),
+ * row by row in ascending order. A position is row * cols + column.
+ *
+ * `count` of n positions, at most 2^53, drawn at random, in ascending order. There is `room` for some more of them,
+ * at least count + 12 sqrt(count) + 64 or n, and in `gone` for as many bits. */
+void fnn_random_positions(uint64_t seed, uint32_t stream, int64_t n, fnn_size count, fnn_size room, int64_t *positions,
+                          uint64_t *gone);
+
+/* The entries at n positions, in ascending order */
+void fnn_compress_rows(fnn_size rows, fnn_size cols, fnn_size n, const int64_t *positions, int64_t *indptr,
+                       int32_t *indices);
+
+/* Ranks among the positions without entry, in ascending order, become positions. */
+void fnn_free_positions(fnn_size rows, fnn_size cols, const int64_t *indptr, const int32_t *indices, fnn_size n,
+                        int64_t *ranks);
+
+/* The entries that are kept, and n new ones at other positions in ascending order. `origin` tells the place of each
+ * among the old entries, -1 for a new one. */
+void fnn_merge_pattern(fnn_size rows, fnn_size cols, const int64_t *indptr, const int32_t *indices,
+                       const uint8_t *kept, fnn_size n, const int64_t *positions, int64_t *new_indptr,
+                       int32_t *new_indices, int64_t *origin);
+
+/* Of the n numbers, finite and of 4 or 8 bytes, that are kept, the `count` of the smallest magnitudes are so no more:
+ * of all, or of those with one sign. Equal ones go in their order. `counts` is memory for 65536 numbers. */
+void fnn_drop_smallest(int itemsize, fnn_size n, const void *values, int sign, fnn_size count, fnn_size *counts,
+                       uint8_t *kept);
 
 #endif

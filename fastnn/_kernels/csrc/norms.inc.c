@@ -1,4 +1,4 @@
-/* Normalization over the batch (columns) and over the features (rows), and PReLU. In all of them a row of the batch
+/* Normalization over the batch (columns) and over the features (rows), PReLU and SReLU. In all of them a row of the batch
  * is `inner` rows of `cols` elements, one behind the other, which share what belongs to a column.
  *
  * Statistics of a column come in two steps: blocks of rows, each by itself, in T; then the blocks, in order, in
@@ -308,6 +308,84 @@ static void FN(prelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_si
                 sum = v_fma(d, v_min((V){0}, x), sum);
             }
         v_storep((T *)dalpha + c, sum, cols - c);
+    }
+}
+
+/* The threshold and slope on the left, those on the right, of columns from c on; the right threshold is given as its
+ * distance from the left one, of either sign. */
+typedef struct { V left, left_slope, right, right_slope, side; } FN(srelu);
+
+INLINE FN(srelu) FN(srelu_load)(const void *const *p, fnn_size c, fnn_size cols)
+{
+    FN(srelu) s;
+    const V zero = {0}, one = v_set1(1), width = v_loadp((const T *)p[2] + c, cols - c);
+    s.left = v_loadp((const T *)p[0] + c, cols - c);
+    s.left_slope = v_loadp((const T *)p[1] + c, cols - c);
+    s.right = s.left + v_abs(width);
+    s.right_slope = v_loadp((const T *)p[3] + c, cols - c);
+    s.side = FN(positive)(width, one, v_sel(v_lt(width, zero), -one, zero));
+    return s;
+}
+
+/* On the left, between, on the right */
+INLINE V FN(srelu_choose)(const FN(srelu) *s, V x, V left, V between, V right)
+{
+    return v_sel(v_lt(s->left, x), v_sel(v_lt(x, s->right), between, right), left);
+}
+
+static void FN(srelu_forward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *x_, fnn_size ldx,
+                              const void *const *p, void *y_, fnn_size ldy)
+{
+    for (fnn_size c = 0; c < cols; c += VL) {
+        const FN(srelu) s = FN(srelu_load)(p, c, cols);
+        for (fnn_size r = 0; r < rows; r++)
+            for (fnn_size i = 0; i < inner; i++) {
+                const V x = v_loadp((const T *)x_ + r * ldx + i * cols + c, cols - c);
+                const V y = FN(srelu_choose)(&s, x, s.left + s.left_slope * (x - s.left), x,
+                                             s.right + s.right_slope * (x - s.right));
+                v_storep((T *)y_ + r * ldy + i * cols + c, y, cols - c);
+            }
+    }
+}
+
+static void FN(srelu_backward)(fnn_size rows, fnn_size inner, fnn_size cols, const void *dy_, fnn_size lddy,
+                               const void *x_, fnn_size ldx, const void *const *p, void *dx_, fnn_size lddx)
+{
+    for (fnn_size c = 0; c < cols; c += VL) {
+        const FN(srelu) s = FN(srelu_load)(p, c, cols);
+        for (fnn_size r = 0; r < rows; r++)
+            for (fnn_size i = 0; i < inner; i++) {
+                const V x = v_loadp((const T *)x_ + r * ldx + i * cols + c, cols - c);
+                const V d = v_loadp((const T *)dy_ + r * lddy + i * cols + c, cols - c);
+                v_storep((T *)dx_ + r * lddx + i * cols + c,
+                         d * FN(srelu_choose)(&s, x, s.left_slope, v_set1(1), s.right_slope), cols - c);
+            }
+    }
+}
+
+static void FN(srelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy_,
+                           fnn_size lddy, const void *x_, fnn_size ldx, const void *const *p, void *const *sums)
+{
+    const V zero = {0};
+    for (fnn_size c = 0; c < cols; c += VL) {
+        const FN(srelu) s = FN(srelu_load)(p, c, cols);
+        V left = zero, left_x = zero, right = zero, right_x = zero;
+        for (fnn_size r = 0; r < rows; r++)
+            for (fnn_size i = 0; i < inner; i++) {
+                const V x = v_loadp((const T *)x_ + r * ldx + i * pitch + c, cols - c);
+                const V d = v_loadp((const T *)dy_ + r * lddy + i * pitch + c, cols - c);
+                const V dl = FN(srelu_choose)(&s, x, d, zero, zero), dr = FN(srelu_choose)(&s, x, zero, zero, d);
+                left += dl;
+                left_x = v_fma(dl, x - s.left, left_x);
+                right += dr;
+                right_x = v_fma(dr, x - s.right, right_x);
+            }
+        left *= 1 - s.left_slope;
+        right *= 1 - s.right_slope;
+        v_storep((T *)sums[0] + c, left + right, cols - c);
+        v_storep((T *)sums[1] + c, left_x, cols - c);
+        v_storep((T *)sums[2] + c, right * s.side, cols - c);
+        v_storep((T *)sums[3] + c, right_x, cols - c);
     }
 }
 #undef EACH_STRIP
