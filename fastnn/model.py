@@ -579,7 +579,7 @@ class Sequential(Trainer):
                 block[part] = _moved(block[part], places, values if fill is None else fill)
             layer.weights["kernel"][...] = values
             if self._running is not None:
-                self._running.work.program.replace_index(layer.pattern._index, pattern._index)
+                self._running.work.program.replace_index(layer._offsets["kernel"], pattern._index)
             layer._pattern = pattern
         # No program may go on with an index of before, but for the one that is running.
         self._inference = self._training = None

@@ -13,6 +13,7 @@ import numpy as np
 import scipy  # its submodules load on first use
 from numpy.typing import ArrayLike, NDArray
 
+from fastnn import kernels
 from fastnn._kernels.sparse_ops import Index
 from fastnn.inputs import check_count
 
@@ -165,12 +166,8 @@ def random_pattern(shape: Any, nnz: int, seed: Any = None) -> Pattern:
     """
     rows, cols = _checked_shape(shape)
     nnz = check_count("nnz", nnz, 1, rows * cols)
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    counts = rng.multivariate_hypergeometric(np.full(rows, cols), nnz, method="marginals")
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    indices = np.empty(nnz, np.int32)
-    for start, count in zip(indptr, counts, strict=False):
-        indices[start:start + count] = np.sort(rng.choice(cols, count, replace=False, shuffle=False))
+    key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    indptr, indices = kernels.compressed_rows(kernels.random_positions(rows * cols, nnz, seed=key), (rows, cols))
     return Pattern((rows, cols), indptr, indices, copy=False)
 
 

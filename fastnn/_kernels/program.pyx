@@ -279,11 +279,14 @@ cdef class Program:
         return self._add(SparseDenseOp(source, len(self.widths), index, activation, alpha, kernel,
                                        self._offset(kernel), bias, self._offset(bias), trainable))
 
-    def replace_index(self, old, new):
+    def replace_index(self, Py_ssize_t kernel_offset, new):
         """Other positions for the entries of a sparse kernel, as many as before, while no batch is under way."""
-        for op in self.ops:
-            if isinstance(op, SparseDenseOp):
-                op.replace_index(old, new)
+        self._sparse_op(kernel_offset).replace_index(new)
+
+    cdef SparseDenseOp _sparse_op(self, Py_ssize_t kernel_offset):
+        """The op with the sparse kernel that begins there."""
+        return next(op for op in self.ops if isinstance(op, SparseDenseOp)
+                    and (<SparseDenseOp>op).kernel_offset == kernel_offset)
 
     def pool(self, int source, int kind, window):
         return self._add(PoolOp(source, len(self.widths), kind, window))
@@ -1530,6 +1533,15 @@ cdef class Runner:
         run.k.gather(FNN_SRC_F32 if run.k.itemsize == 4 else FNN_SRC_F64, len(out), self.program.n_inputs, run.dy[0],
                      run.ld[0] * run.k.itemsize, run.k.itemsize, NULL, address(out), self.program.n_inputs)
         return out
+
+    def last_batch(self, Py_ssize_t kernel_offset):
+        """While a call between batches runs: what went into the layer with the sparse kernel that begins there, (rows,
+        n_in), and the gradient of what came out before its activation, (rows, n_out); copies."""
+        cdef Run* run = &self.work.run
+        cdef SparseDenseOp op = self.program._sparse_op(kernel_offset)
+        cdef Py_ssize_t rows = min(self.loop.batch, self.loop.n - (self.loop.batches_done - 1) * self.loop.batch)
+        return (view(run, run.y[op.source], run.ld[op.source], rows, op.n_in).copy(),
+                view(run, run.dy[op.target], run.ld[op.target], rows, op.n_out).copy())
 
     def evaluate(self, Data data, int n_threads, metrics=(), double loss_sum=0.0):
         """Returns the sum of row losses, added to `loss_sum`; the metrics' states are added to."""

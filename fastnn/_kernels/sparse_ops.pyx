@@ -83,13 +83,12 @@ cdef class SparseDenseOp(DenseOp):
         self.meets = True
         self.always_backward = trainable
 
-    def replace_index(self, Index old, Index new):
+    def replace_index(self, Index new):
         """Under the GIL, between batches; new has as many entries."""
-        if self.index is old and new.nnz == old.nnz:
-            if old.columns is not None:
-                new.need_columns()
-            self.former.append(old)
-            self.index = new
+        if self.index.columns is not None:
+            new.need_columns()
+        self.former.append(self.index)
+        self.index = new
 
     def reserve(self, Py_ssize_t max_rows, Py_ssize_t itemsize):
         """Before a workspace for batches of max_rows is used."""
