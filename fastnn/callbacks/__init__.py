@@ -12,6 +12,7 @@ from fastnn.callbacks.history import History
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.callbacks.topology import SET, NeuronPruning, RigL
 
 __all__ = [
     "BackupAndRestore",
@@ -24,8 +25,11 @@ __all__ = [
     "LambdaCallback",
     "LearningRateScheduler",
     "ModelCheckpoint",
+    "NeuronPruning",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "RigL",
+    "SET",
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Unfreezer",
