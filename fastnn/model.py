@@ -482,6 +482,71 @@ class Sequential(Trainer):
         self._named_weights()
         return fused(self)
 
+    def sparsify(self, threshold: float | None = None, sparsity: float | None = None, *,
+                 layers: Sequence[Layer | str] | None = None) -> Sequential:
+        """A new model in which Dense layers are `SparseDense` layers of their largest weights.
+
+        It goes on where this model stands: the optimizer keeps what it knows of the weights that stay, and of the
+        others nothing is left. Masks of pruned weights end with them. This model stays as it is.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            Weights whose magnitude is above it stay. Default: those that are not zero, as `fastnn.weights.prune` leaves
+            them.
+        sparsity : float, optional
+            In place of a threshold: the share of each kernel that goes, in [0, 1), the smallest magnitudes.
+        layers : list of Layer or str, optional
+            Layers or their names; sparse ones lose weights too. Default: with `sparsity` all that can, otherwise those
+            of which at least 80 % goes, from where on a sparse layer is the faster one. Layers in containers and those
+            that share a kernel with others cannot.
+
+        Returns
+        -------
+        Sequential
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the model is not built, or an argument is not allowed.
+
+        Examples
+        --------
+        >>> import fastnn as fnn
+        >>> model = fnn.Sequential([fnn.Input((20,)), fnn.layers.Dense(100, "relu"), fnn.layers.Dense(3)], seed=0)
+        >>> report = fnn.weights.prune(model, 0.9, layers=["dense"])
+        >>> sparse = model.sparsify()
+        >>> sparse
+        <Sequential 'sequential': SparseDense, Dense>
+        >>> sparse.layers[0].kernel.nnz, sparse.count_params()
+        (200, 603)
+        """
+        from fastnn.sparsifying import sparsified
+
+        return sparsified(self, threshold, sparsity, layers)
+
+    def _exchange_layers(self, new: Mapping[Any, Layer]) -> None:
+        """Layers of a built model give place to others with equally many numbers in each weight; what the optimizer
+        knows of these it knows then too."""
+        optimizer, metrics, state = self._state_of, self._metrics, self._state
+        shapes = [weight.shape for leaf in self._leaves() for weight in leaf.weights.values()]
+        for old, layer in new.items():
+            layer.name, layer._owner, layer._named_by_model = old.name, self, old._named_by_model
+            old.release()
+        self._set_layers([new.get(layer, layer) for layer in self._layers])
+        self._metrics = metrics
+        if state is None or optimizer is None or optimizer is not self.optimizer:
+            return
+        fresh = self._optimizer_state()
+        fresh.step, fresh.memory[...] = state.step, state.memory
+        placed = [(weight.shape, leaf._offsets[name]) for leaf in self._leaves()
+                  for name, weight in leaf.weights.items()]
+        for kind, block, known in zip(optimizer._blocks(), fresh.blocks, state.blocks, strict=True):
+            for before, (after, start) in zip(shapes, placed, strict=True):
+                used = optimizer._used_size(kind, before)
+                if used == optimizer._used_size(kind, after):
+                    block[start:start + used] = known[start:start + used]
+
     # ---- weights --------------------------------------------------------------------------------------------
 
     def _named_weights(self) -> list[tuple[str, Array]]:

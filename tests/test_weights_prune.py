@@ -20,6 +20,7 @@ from fastnn.layers import (
     LayerNormalization,
     MaxPooling2D,
     PReLU,
+    SparseDense,
 )
 from fastnn.weights import (
     PruningSchedule,
@@ -660,3 +661,89 @@ def test_refused(call, error, message):
         call(model)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
     assert model.layers[0].masks == {}
+
+
+# ---- sparse layers -------------------------------------------------------------------------------------------
+
+
+def sparse_mlp(**options):
+    return build(SparseDense(30, "tanh", density=0.5), Dense(10, "relu"), Dense(4), **options)
+
+
+def test_connections_that_a_sparse_layer_has_not_count_as_pruned():
+    model = sparse_mlp()
+    values = np.abs(model.layers[0].weights["kernel"]).copy()
+    report = prune(model, 0.8, layers=["sparse_dense"])
+    assert report["sparse_dense.kernel"].pruned == 0.8 * 600 - 300
+    assert np.abs(model.layers[0].weights["kernel"]).sum() == pytest.approx(np.sort(values)[180:].sum())
+    remove_pruning(model)
+    prune(model, 0.4, layers=["sparse_dense"])
+    assert model.layers[0].masks["kernel"].all()
+
+
+def test_sparse_and_dense_layers_together():
+    model = sparse_mlp()
+    prune(model, 0.8, scope="global")
+    left = sum(int(layer.masks["kernel"].sum()) for layer in model.layers)
+    assert left == (600 + 300 + 40) - round(0.8 * 940)
+
+
+def test_whole_columns_are_those_of_dense_kernels():
+    model = sparse_mlp()
+    prune(model, 0.5, "structured")
+    assert model.layers[0].masks["kernel"].all()
+    assert (model.layers[1].kernel == 0).all(axis=0).sum() == 5
+    for method in ("structured", "2:4"):
+        with pytest.raises(ValueError, match="SparseDense layers have none"):
+            prune(model, None if method == "2:4" else 0.5, method, layers=["sparse_dense"])
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_model_that_is_pruned_becomes_sparse(scope):
+    """The same training as with masks, to rounding, until an epoch begins with a layer that is sparse."""
+    def trained(sparse_from):
+        model = mlp(seed=3)
+        schedule = PruningSchedule(0.9, begin_step=3, end_step=29, frequency=2, scope=scope, sparse_from=sparse_from)
+        kinds = []
+        watch = fnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kinds.append(
+            sum(isinstance(layer, SparseDense) for layer in model.layers)))
+        model.fit(*data(), batch_size=8, epochs=5, verbose=0, callbacks=[schedule, watch])
+        return model, kinds
+
+    masked, _ = trained(None)
+    sparse, kinds = trained(0.6)
+    assert kinds[0] == 0 and kinds == sorted(kinds) and kinds[-1] >= 2
+    for layer, wanted in zip(sparse.layers, masked.layers, strict=True):
+        assert layer.name == wanted.name
+        if isinstance(layer, SparseDense):
+            np.testing.assert_allclose(layer.kernel.toarray(), wanted.kernel, rtol=1e-8, atol=1e-10)
+            assert layer.pattern.nnz == np.count_nonzero(wanted.kernel)
+    x, _ = data()
+    np.testing.assert_allclose(sparse.predict(x), masked.predict(x), rtol=1e-8, atol=1e-10)
+    assert sparse.optimizer is not None
+    sparse.fit(*data(), verbose=0)
+
+
+def test_sparse_layers_lose_what_is_pruned_where_an_epoch_begins():
+    model, counts = sparse_mlp(), []
+    schedule = PruningSchedule(0.9, 0.5, end_step=30, frequency=1, sparse_from=1.0, layers=[model.layers[0]])
+    watch = fnn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: counts.append(model.layers[0].pattern.nnz))
+    model.fit(*data(), batch_size=8, epochs=6, verbose=0, callbacks=[schedule, watch])
+    assert counts[0] == 300 and counts == sorted(counts, reverse=True)
+    assert model.layers[0].pattern.nnz == counts[-1] == 60
+    assert isinstance(model.layers[1], Dense)
+
+
+def test_layers_that_cannot_become_sparse_keep_their_masks():
+    encoder = Dense(8, "tanh", name="encoder")
+    model = build(encoder, fnn.layers.Residual([Dense(8)]), Dense(20, tied_to=encoder), Dense(4))
+    model.fit(*data(), verbose=0, epochs=2, callbacks=[PruningSchedule(0.9, end_step=2, frequency=1, sparse_from=0.5)])
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Residual", "Dense", "SparseDense"]
+    assert (~model.layers[0].masks["kernel"]).sum() == 144
+
+
+def test_sparse_from_is_refused():
+    with pytest.raises(ValueError, match=r"sparse_from must be in \(0, 1\]; received 0"):
+        PruningSchedule(0.9, end_step=2, sparse_from=0)
+    with pytest.raises(ValueError, match="sparse_from is for connections"):
+        PruningSchedule(0.9, end_step=2, sparse_from=0.5, method="structured")

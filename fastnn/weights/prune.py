@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
+from fastnn.layers.sparse_dense import SparseDense
 from fastnn.model import Sequential
 from fastnn.named import number, one_of
+from fastnn.sparsifying import convertible, make_sparse
 
 __all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks",
            "sparsity_report"]
@@ -47,6 +49,12 @@ class _Kernel:
     def weight(self) -> Array:
         kernel = self.layer.weights["kernel"]
         return kernel.reshape(-1, kernel.shape[-1])
+
+    @property
+    def absent(self) -> int:
+        """How many numbers of the matrix do not exist, where it is sparse: `weight` is a row of those that do."""
+        layer = self.layer
+        return layer.n_inputs * layer.n_outputs - layer.pattern.nnz if isinstance(layer, SparseDense) else 0
 
     @property
     def mask(self) -> Mask:
@@ -116,14 +124,20 @@ def _best_above_all(score: Array, mask: Mask) -> Array:
     return found
 
 
-def _share(scores: Sequence[Array], masks: Sequence[Mask], sparsity: float, scope: str) -> list[Mask]:
-    """New masks without the `sparsity` lowest scores of each array, or of them all together; one of each stays."""
+def _share(scores: Sequence[Array], masks: Sequence[Mask], absent: Sequence[int], sparsity: float,
+           scope: str) -> list[Mask]:
+    """New masks without the `sparsity` lowest scores of each array, or of them all together; one of each stays. So many
+    numbers besides have gone already."""
     scores = [_best_above_all(score, mask) for score, mask in zip(scores, masks, strict=True)]
+
+    def count(size: int, missing: int, least: int) -> int:
+        return min(round(sparsity * (size + missing)) - missing, size - least)
+
     if scope == "layer":
-        return [~_lowest(score, ~mask, min(round(sparsity * score.size), score.size - 1))
-                for score, mask in zip(scores, masks, strict=True)]
-    size = sum(score.size for score in scores)
-    gone = _lowest(np.concatenate(scores), ~np.concatenate(masks), min(round(sparsity * size), size - len(scores)))
+        return [~_lowest(score, ~mask, count(score.size, missing, 1))
+                for score, mask, missing in zip(scores, masks, absent, strict=True)]
+    gone = _lowest(np.concatenate(scores), ~np.concatenate(masks),
+                   count(sum(score.size for score in scores), sum(absent), len(scores)))
     ends = np.cumsum([score.size for score in scores])
     return [~part for part in np.split(gone, ends[:-1])]
 
@@ -151,7 +165,8 @@ def _weight_masks(model: Sequential, kernels: Sequence[_Kernel], sparsity: float
         scores = [np.random.default_rng((seed, kernel.place)).random(kernel.weight.shape) for kernel in kernels]
     else:
         scores = _importance(model, kernels, data)
-    flat = _share([score.ravel() for score in scores], [kernel.mask.ravel() for kernel in kernels], sparsity, scope)
+    flat = _share([score.ravel() for score in scores], [kernel.mask.ravel() for kernel in kernels],
+                  [kernel.absent for kernel in kernels], sparsity, scope)
     return [mask.reshape(kernel.weight.shape) for mask, kernel in zip(flat, kernels, strict=True)]
 
 
@@ -159,7 +174,7 @@ def _neuron_masks(kernels: Sequence[_Kernel], sparsity: float, scope: str) -> li
     """Whole columns, by the root mean square of their weights."""
     scores = [np.sqrt(np.square(kernel.weight, dtype=np.float64).mean(axis=0)) for kernel in kernels]
     masks = [np.asarray(kernel.mask.any(axis=0)) for kernel in kernels]
-    kept = _share(scores, masks, sparsity, scope)
+    kept = _share(scores, masks, [0] * len(scores), sparsity, scope)
     return [np.repeat(mask[None], len(kernel.weight), axis=0) & kernel.mask
             for mask, kernel in zip(kept, kernels, strict=True)]
 
@@ -200,6 +215,15 @@ def _hidden(model: Sequential, kernels: Sequence[_Kernel], named: bool) -> list[
     return inner
 
 
+def _of_columns(kernels: Sequence[_Kernel], method: str, named: bool) -> list[_Kernel]:
+    """Without sparse kernels, which have no whole columns."""
+    dense = [kernel for kernel in kernels if not isinstance(kernel.layer, SparseDense)]
+    if (named and len(dense) < len(kernels)) or not dense:
+        raise ValueError(f"method {method!r} looks at whole columns of a kernel: SparseDense layers have none; "
+                         "'magnitude', 'random' and 'taylor' prune their connections")
+    return dense
+
+
 def _prune(model: Sequential, kernels: Sequence[_Kernel], sparsity: float | None, method: str, scope: str, seed: int,
            data: Any = None) -> None:
     pattern = _check_method(method)
@@ -229,7 +253,8 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
         Built; changed in place.
     sparsity : float
         Part of the weights (of the neurons for "structured") that are zero afterwards, in [0, 1), rounded to whole
-        ones; but of each layer at least one stays. An n:m pattern has its own: leave it out there.
+        ones; but of each layer at least one stays. Weights that a sparse layer has not are zero already. An n:m pattern
+        has its own: leave it out there.
     method : str, default "magnitude"
         - ``"magnitude"``: those nearest to zero go (Han et al., "Learning both weights and connections for efficient
           neural networks", 2015);
@@ -288,6 +313,8 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
             raise ValueError(f"method {method!r} needs a sparsity in [0, 1); received None")
         sparsity = number("sparsity", sparsity, "[0, 1)")
     scope, kernels = one_of("scope", scope, SCOPES), _chosen(model, layers)
+    if method == "structured" or pattern is not None:
+        kernels = _of_columns(kernels, method, layers is not None)
     if method == "structured":
         kernels = _hidden(model, kernels, layers is not None)
     if data is not None and method != "taylor":
@@ -492,6 +519,12 @@ class PruningSchedule(Callback):
     power : float, default 3.0
         Greater than 0.
     method : {"magnitude", "random", "structured"}, default "magnitude"
+    sparse_from : float, optional
+        Dense layers become :class:`fastnn.layers.SparseDense` ones where an epoch begins, or `fit` ends, and at least
+        this part of them is pruned: in (0, 1]. Sparse layers lose there what is pruned. From 0.8 on that makes training
+        faster, and the model smaller. It is for layers of their own kernels in no container, and not for "structured".
+        Default: kernels stay dense, and masks hold their weights at zero. A run whose layers have become others can be
+        saved, but `fit` cannot take it up with ``resume``.
     scope, layers, seed
         As for `prune`.
 
@@ -519,7 +552,8 @@ class PruningSchedule(Callback):
 
     def __init__(self, final_sparsity: float, initial_sparsity: float = 0.0, *, begin_step: int = 0, end_step: int,
                  frequency: int = 100, power: float = 3.0, method: str = "magnitude", scope: str = "layer",
-                 layers: Sequence[Layer | str] | None = None, seed: int | None = None) -> None:
+                 sparse_from: float | None = None, layers: Sequence[Layer | str] | None = None,
+                 seed: int | None = None) -> None:
         super().__init__()
         self.final_sparsity = number("final_sparsity", final_sparsity, "[0, 1)")
         self.initial_sparsity = number("initial_sparsity", initial_sparsity, f"[0, {self.final_sparsity!r}]")
@@ -529,8 +563,13 @@ class PruningSchedule(Callback):
         self.power = number("power", power, "(0, inf)")
         self.method = one_of("method", method, ("magnitude", "random", "structured"))
         self.scope = one_of("scope", scope, SCOPES)
+        self.sparse_from = None if sparse_from is None else number("sparse_from", sparse_from, "(0, 1]")
+        if sparse_from is not None and method == "structured":
+            raise ValueError("sparse_from is for connections; method 'structured' prunes whole neurons, which "
+                             "fastnn.weights.shrink removes")
         self.layers, self.seed = layers, check_seed(seed)
         self.step = 0
+        self._paths: list[str] = []  # of the layers: some give place to others
 
     def sparsity(self, step: int) -> float:
         """What the schedule asks for after a number of steps; 0 before it begins."""
@@ -540,7 +579,7 @@ class PruningSchedule(Callback):
         return self.final_sparsity + (self.initial_sparsity - self.final_sparsity) * (1 - done) ** self.power
 
     def _kernels(self) -> list[_Kernel]:
-        kernels = _chosen(self.model, self.layers)
+        kernels = _chosen(self.model, self._paths)
         return _hidden(self.model, kernels, self.layers is not None) if self.method == "structured" else kernels
 
     def _due(self) -> bool:
@@ -554,9 +593,30 @@ class PruningSchedule(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.step = 0
+        chosen = _chosen(self.model, self.layers)
+        if self.method == "structured":
+            chosen = _of_columns(chosen, self.method, self.layers is not None)
+        self._paths = [kernel.layer.path for kernel in chosen]
         self._kernels()
         self.model._mask_block()  # the engine takes up masks as an epoch begins
         self._prune()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._become_sparse()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self._become_sparse()
+
+    def _become_sparse(self) -> None:
+        if self.sparse_from is None:
+            return
+        able, stays = convertible(self.model), {}
+        for kernel in self._kernels():
+            mask, is_sparse = kernel.mask, isinstance(kernel.layer, SparseDense)
+            if kernel.layer in able and not mask.all() and (is_sparse or 1 - mask.mean() >= self.sparse_from):
+                stays[kernel.layer] = mask
+        make_sparse(self.model, stays)
+        self.model._mask_block()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
