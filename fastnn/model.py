@@ -354,8 +354,8 @@ class Sequential(Trainer):
         found = self._workspaces.get(kind)
         if found is None or found.work.max_rows < rows:
             state = self._optimizer_state() if kind == "train" else None
-            need_grad = (state is None or state.needs_whole_gradients or program.keeps_gradients
-                         or program.two_phases(rows, 1))
+            need_grad = (state is None or state.needs_whole_gradients or program.has_python
+                         or program.keeps_gradients or program.two_phases(rows, 1))
             work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None,
                                     () if state is None else state.slots, self._mask)
             found = self._workspaces[kind] = engine.Runner(work)

@@ -561,3 +561,46 @@ def test_the_file_has_plain_arrays(tmp_path):
              if name.startswith(prefix)}
     assert kinds == {"kernel": ("F32", [210]), "kernel.indptr": ("I64", [31]), "kernel.indices": ("I32", [210]),
                      "bias": ("F32", [70])}
+
+
+# ---- with the rest of the package ------------------------------------------------------------------------------
+
+
+def test_weights_are_carried_over_where_the_positions_are_the_same():
+    model, same_seed, other = network(seed=1), network(seed=1), network(seed=2)
+    for each in (model, same_seed, other):
+        each.build((30,))
+    model.fit(X, LABELS, verbose=0)
+    fnn.weights.transfer(model, same_seed)
+    assert same([model.predict(X)], [same_seed.predict(X)])
+    before = other.get_weights()
+    with pytest.raises(ValueError, match="the positions of their entries differ"):
+        fnn.weights.transfer(model, other)
+    assert same(before, other.get_weights())
+
+
+def test_entries_are_pruned_as_weights_are():
+    model = network()
+    model.build((30,))
+    fnn.weights.prune(model, 0.5)
+    held = model.layers[0].kernel.data == 0
+    assert held.sum() == 105
+    model.fit(X, LABELS, verbose=0)
+    assert np.array_equal(model.layers[0].kernel.data == 0, held)
+    pattern = random_pattern((30, 70), 210, 4)
+    places = pattern.places_in(model.layers[0].pattern)
+    model.layers[0].set_structure(pattern, np.ones(210))
+    assert np.array_equal(model.layers[0].kernel.data == 0, (places >= 0) & held[places])
+    for method in ("structured", "2:4"):
+        with pytest.raises(ValueError, match="which is sparse"):
+            fnn.weights.prune(model, *([0.5] if method == "structured" else []), method=method)
+
+
+def test_the_diagnosis_knows_the_number_of_connections():
+    model = fnn.Sequential([SparseDense(200, "relu", density=0.05, kernel_initializer="he_normal"), Dense(4)], seed=0)
+    model.compile("sgd", "mse")
+    model.build((300,))
+    fans = model.layers[0].fans
+    assert fans == (15.0, 10.0)
+    report = fnn.weights.diagnose_gradients(model, rng.standard_normal((50, 300)), rng.standard_normal((50, 4)))
+    assert "kernel_initializer" not in str(report)

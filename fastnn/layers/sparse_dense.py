@@ -283,10 +283,15 @@ class SparseDense(Layer):
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         nnz = self._count(input_shape)
-        initializer = _OfEntries(self.kernel_initializer, nnz / self.units, nnz / input_shape[0])
+        initializer = _OfEntries(self.kernel_initializer, *_fans(nnz, self._shape(input_shape)))
         kernel = Parameter((nnz,), initializer, True, self.kernel_regularizer, self.kernel_constraint)
         bias = Parameter((self.units,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint)
         return {"kernel": kernel} | ({"bias": bias} if self.use_bias else {})
+
+    @property
+    def fans(self) -> tuple[float, float]:
+        """Mean numbers of connections of an output and of an input."""
+        return _fans(self.pattern.nnz, self.pattern.shape)
 
     def buffers(self) -> dict[str, Array]:
         return {"kernel.indptr": self.pattern.indptr, "kernel.indices": self.pattern.indices}
@@ -389,6 +394,10 @@ class _OfEntries(initializers.Initializer):
         if isinstance(self.initializer, initializers.VarianceScaling):
             return self.initializer.draw_for(rng, shape, self.fan_in, self.fan_out)
         return self.initializer.draw(rng, shape)
+
+
+def _fans(nnz: int, shape: tuple[int, int]) -> tuple[float, float]:
+    return nnz / shape[1], nnz / shape[0]
 
 
 def _is_shape(pattern: Any) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.initializers import compute_fans
-from fastnn.layers import PReLU, SReLU
+from fastnn.layers import PReLU, SparseDense, SReLU
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
 from fastnn.weights.backward import loss_gradient, pulled_back, training_outputs
@@ -244,7 +244,8 @@ def _initializer(layer: Layer, row: LayerGradients, verdict: str) -> list[str]:
     wanted, kernel = RECOMMENDED.get(row.activation), layer.weights.get("kernel")
     if wanted is None or kernel is None or row.kernel_std is None:
         return []
-    right = DEVIATION[wanted](*compute_fans(kernel.shape))
+    fans = layer.fans if isinstance(layer, SparseDense) else compute_fans(kernel.shape)
+    right = DEVIATION[wanted](*fans)
     factor = row.kernel_std / right
     if (factor > 1 / OFF) if verdict == "vanishing" else (factor < OFF):
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.layers.base import checked_weight
+from fastnn.layers.sparse_dense import SparseDense
 from fastnn.model import Sequential
 from fastnn.saving import load_model
+from fastnn.sparse import Pattern
 
 __all__ = ["Entry", "TransferReport", "checked_copy", "checked_name", "named_weights", "transfer"]
 
@@ -123,9 +125,12 @@ def transfer(source: Sequential | str | os.PathLike[str] | Mapping[str, ArrayLik
     if not isinstance(strict, (bool, np.bool_)):
         raise TypeError(f"strict must be True or False; received {strict!r}")
     own = named_weights(target, "target")
+    if isinstance(source, (str, os.PathLike)):
+        source = load_model(source, compile=False)
     given = _arrays(source)
     pairs = _paired_names(layers, given, own)
-    return checked_copy(target, given, own, pairs, _selected(layers, own), bool(strict))
+    apart = _apart(pairs, _patterns(source), _patterns(target))
+    return checked_copy(target, given, own, pairs, _selected(layers, own), bool(strict), apart)
 
 
 def named_weights(model: Any, what: str) -> dict[str, Array]:
@@ -136,10 +141,12 @@ def named_weights(model: Any, what: str) -> dict[str, Array]:
 
 
 def checked_copy(model: Sequential, given: Mapping[str, Any], own: Mapping[str, Array],
-                 pairs: Mapping[str, str], wanted: Iterable[str], strict: bool) -> TransferReport:
+                 pairs: Mapping[str, str], wanted: Iterable[str], strict: bool,
+                 apart: Collection[str] = ()) -> TransferReport:
     """Copy ``given[source]`` to ``own[target]`` for the `pairs` of their names, and report.
 
-    `wanted` are the weights of the model that should find a source.
+    `wanted` are the weights of the model that should find a source; `apart` sources whose entries stand elsewhere than
+    those of their target.
     """
     carried, left_out, values = [], [], []
     for source, name in pairs.items():
@@ -148,6 +155,8 @@ def checked_copy(model: Sequential, given: Mapping[str, Any], own: Mapping[str, 
             left_out.append(Entry(source, None, shape, None, "the target has no such weight"))
         elif shape != own[name].shape:
             left_out.append(Entry(source, name, shape, own[name].shape, "the shapes differ"))
+        elif source in apart:
+            left_out.append(Entry(source, name, shape, shape, "the positions of their entries differ"))
         else:
             carried.append(Entry(source, name, shape, shape))
             values.append((own[name], checked_weight(given[source], own[name], f"{source} of the source")))
@@ -165,9 +174,19 @@ def checked_copy(model: Sequential, given: Mapping[str, Any], own: Mapping[str, 
     return TransferReport(tuple(carried), tuple(left_out))
 
 
+def _patterns(model: Any) -> dict[str, Pattern]:
+    """Those of a model's sparse kernels, by name."""
+    leaves = model._leaves() if isinstance(model, Sequential) else ()
+    return {f"{leaf.path}.kernel": leaf.pattern for leaf in leaves if isinstance(leaf, SparseDense)}
+
+
+def _apart(pairs: Mapping[str, str], given: Mapping[str, Pattern], own: Mapping[str, Pattern]) -> set[str]:
+    """Sparse kernels whose entries stand elsewhere than those of their target."""
+    return {source for source, name in pairs.items() if source in given and name in own
+            and not given[source].equals(own[name])}
+
+
 def _arrays(source: Any) -> dict[str, Any]:
-    if isinstance(source, (str, os.PathLike)):
-        source = load_model(source, compile=False)
     if isinstance(source, Sequential):
         return named_weights(source, "source")
     if not isinstance(source, Mapping):

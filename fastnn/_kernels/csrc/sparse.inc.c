@@ -190,7 +190,8 @@ typedef struct {
     fnn_size lddx;
 } FN(panel_backward);
 
-INLINE void FN(store_sums)(const FN(panel_backward) *p, V *parts, int64_t k, int n)
+/* Once for VL entries: not worth a copy in each of its callers */
+static __attribute__((noinline)) void FN(store_sums)(const FN(panel_backward) *p, V *parts, int64_t k, int n)
 {
     if (!p->grad) return;
     V sum = v_sums(parts);
@@ -198,7 +199,7 @@ INLINE void FN(store_sums)(const FN(panel_backward) *p, V *parts, int64_t k, int
     v_storep(p->grad + k, sum, n);
 }
 
-INLINE void FN(times_slope)(const FN(panel_backward) *p, fnn_size i, fnn_size m)
+static __attribute__((noinline)) void FN(times_slope)(const FN(panel_backward) *p, fnn_size i, fnn_size m)
 {
     if (p->activation != FNN_LINEAR)
         FN(activation_backward)(p->activation, p->alpha, p->n, m, p->dx + i, p->lddx, p->saved + i, p->ldsaved,
@@ -233,7 +234,7 @@ INLINE void FN(many_rows_back)(const int nv, const int with_dx, const fnn_patter
                 done += VL;
             }
         }
-        if (!with_dx) continue;
+        if (!p->dx) continue;
         const fnn_size at = (i - i0) % FN(COLUMNS);
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++) v_store(block + (at * nv + v) * VL, sum[v]);
@@ -279,19 +280,15 @@ static void FN(sparse_backward)(const fnn_pattern *w, fnn_size rows, fnn_size i0
             n, (const T *)x + r0 * w->n_in, (const T *)dz + r0 * w->n_out, values, grad, r0 > 0, activation, alpha,
             saved ? (const T *)saved + r0 * ldsaved : NULL, ldsaved, dx ? (T *)dx + r0 * lddx : NULL, lddx,
         };
-#define WIDE_ROWS(nv)                                                            \
-    do {                                                                         \
-        if (dx) FN(many_rows_back)(nv, 1, w, i0, i1, &p, scratch);                    \
-        else FN(many_rows_back)(nv, 0, w, i0, i1, &p, scratch);                       \
-    } while (0)
-        if (FN(NV) >= 8 && width == 8 * VL) WIDE_ROWS(8);
-        else if (width == 4 * VL) WIDE_ROWS(4);
-        else if (width == 2 * VL) WIDE_ROWS(2);
-        else if (width == VL) WIDE_ROWS(1);
+        /* The first layer of a network has no dx: its largest batches do not compute one. */
+        if (width == FN(PANEL) && dx) FN(many_rows_back)(FN(NV), 1, w, i0, i1, &p, scratch);
+        else if (width == FN(PANEL)) FN(many_rows_back)(FN(NV), 0, w, i0, i1, &p, scratch);
+        else if (FN(NV) > 4 && width == 4 * VL) FN(many_rows_back)(4, 1, w, i0, i1, &p, scratch);
+        else if (width == 2 * VL) FN(many_rows_back)(2, 1, w, i0, i1, &p, scratch);
+        else if (width == VL) FN(many_rows_back)(1, 1, w, i0, i1, &p, scratch);
         else if (VL > 8 && width == 8) FN(few_rows_back)(8, w, i0, i1, &p);
         else if (VL > 4 && width == 4) FN(few_rows_back)(4, w, i0, i1, &p);
         else if (VL > 2 && width == 2) FN(few_rows_back)(2, w, i0, i1, &p);
         else FN(few_rows_back)(1, w, i0, i1, &p);
-#undef WIDE_ROWS
     }
 }
