@@ -3,8 +3,8 @@
     python bench/sparse_layer.py --threads 1 2
 
 What one layer takes is the difference between steps of networks with 1 and with `LAYERS` + 1 of them, behind a trained
-PReLU that makes the first one's input gradient needed; networks take turns, and the fastest turn of each counts. Where
-torch is installed, its CSR product is measured too, and scipy's: the three products of a step, without an optimizer.
+PReLU that makes the first one's input gradient needed; networks take turns, and the fastest turn of each counts. Beside
+them: the same step of one layer with scipy's products and NumPy, and with torch's CSR tensors where torch is installed.
 """
 
 from __future__ import annotations
@@ -44,47 +44,66 @@ def network(n: int, batch: int, layers: int, density: float | None, n_threads: i
     return step
 
 
-def scipy_products(n: int, batch: int, density: float) -> Callable[[], float]:
-    """y = x W, dx = dz W.T, and the gradient of the entries, which scipy has no product for: gathered in pieces."""
+def scipy_step(n: int, batch: int, density: float) -> Callable[[], float]:
+    """A step of one such layer with scipy's products and NumPy. scipy has none for the gradient of entries: they are
+    gathered in pieces. Nor can it multiply by a transpose as fast as by the matrix: there are two of them."""
     rng = np.random.default_rng(0)
     pattern = random_pattern((n, n), round(density * n * n), 0)
     kernel = pattern.matrix(rng.standard_normal(pattern.nnz, dtype=np.float32))
-    turned = kernel.T.tocsr()
-    x = rng.standard_normal((n, batch), dtype=np.float32)  # the layout that suits scipy
-    rows, cols = pattern.rows(), pattern.indices
+    turned, order = kernel.T.tocsr(), pattern.matrix(np.arange(pattern.nnz)).T.tocsr().data
+    x, dy = (rng.standard_normal((batch, n), dtype=np.float32) for _ in range(2))
+    rows, cols, gradient = pattern.rows(), pattern.indices, np.empty(pattern.nnz, np.float32)
+    m, v = np.zeros_like(gradient), np.zeros_like(gradient)
 
     def step() -> float:
         start = time.perf_counter()
-        dz = turned @ x
-        kernel @ dz
+        xt = np.ascontiguousarray(x.T)  # rows of a batch side by side suit scipy
+        y = np.maximum(turned @ xt, 0)
+        dz = np.ascontiguousarray(dy.T) * (y > 0)
+        _ = np.ascontiguousarray((kernel @ dz).T)
         for k in range(0, pattern.nnz, 4096):
-            np.einsum("kr,kr->k", x[rows[k:k + 4096]], dz[cols[k:k + 4096]])
+            np.einsum("kr,kr->k", xt[rows[k:k + 4096]], dz[cols[k:k + 4096]], out=gradient[k:k + 4096])
+        m[...] += (gradient - m) * 0.1
+        v[...] += (gradient * gradient - v) * 0.001
+        kernel.data -= m * 1e-3 / (np.sqrt(v) + 1e-7)
+        turned.data[...] = kernel.data[order]
         return time.perf_counter() - start
 
     return step
 
 
-def torch_products(n: int, batch: int, density: float, n_threads: int) -> Callable[[], float] | None:
-    """The same with torch's CSR tensors, whose gradient of the entries is a sampled product."""
+def torch_step(n: int, batch: int, density: float, n_threads: int) -> Callable[[], float] | None:
+    """The same with torch's CSR tensors, whose gradient of the entries is a sampled product, and its fused Adam."""
     try:
         import torch
     except ImportError:
         return None
     torch.set_num_threads(n_threads)
+    torch.sparse.check_sparse_tensor_invariants.disable()
     pattern = random_pattern((n, n), round(density * n * n), 0)
     kernel = pattern.matrix(np.random.default_rng(0).standard_normal(pattern.nnz, dtype=np.float32))
+    order = torch.from_numpy(pattern.matrix(np.arange(pattern.nnz)).T.tocsr().data)
 
     def tensor(matrix: scipy.sparse.csr_array) -> torch.Tensor:
         return torch.sparse_csr_tensor(*(torch.from_numpy(np.array(part)) for part in (matrix.indptr, matrix.indices,
                                                                                        matrix.data)), matrix.shape)
 
-    weights, turned, x = tensor(kernel), tensor(kernel.T.tocsr()), torch.randn(n, batch)
+    weights, turned = tensor(kernel), tensor(kernel.T.tocsr())
+    x, dy = torch.randn(batch, n), torch.randn(batch, n)
+    values = weights.values().clone().requires_grad_()
+    adam = torch.optim.Adam([values], fused=True)
 
     def step() -> float:
         start = time.perf_counter()
-        dz = turned @ x
-        weights @ dz
-        torch.sparse.sampled_addmm(weights, x, dz.T.contiguous(), beta=0.0)
+        xt = x.T.contiguous()
+        y = torch.relu(turned @ xt)
+        dz = dy.T * (y > 0)
+        _ = (weights @ dz).T.contiguous()
+        values.grad = torch.sparse.sampled_addmm(weights, xt, dz.T.contiguous(), beta=0.0).values()
+        adam.step()
+        with torch.no_grad():
+            weights.values().copy_(values)
+            turned.values().copy_(values[order])
         return time.perf_counter() - start
 
     return step
@@ -107,8 +126,8 @@ def measure(n: int, batch: int, sparsities: Sequence[float], n_threads: int, sec
         for sparsity in sparsities:
             calls[f"{sparsity} {layers}"] = network(n, batch, layers, 1 - sparsity, n_threads)
     for sparsity in sparsities if others else ():
-        calls[f"{sparsity} scipy"] = scipy_products(n, batch, 1 - sparsity)
-        if (torch := torch_products(n, batch, 1 - sparsity, n_threads)) is not None:
+        calls[f"{sparsity} scipy"] = scipy_step(n, batch, 1 - sparsity)
+        if (torch := torch_step(n, batch, 1 - sparsity, n_threads)) is not None:
             calls[f"{sparsity} torch"] = torch
     best = fastest(calls, seconds)
 
