@@ -82,9 +82,8 @@ def _rewired(layer: SparseDense, kept: Mask, positions: Positions, fresh: Array)
     """The entries that are kept, and new ones with the values `fresh`."""
     pattern, old = layer.pattern, layer.weights["kernel"]
     indptr, indices, origin = kernels.merge_pattern(pattern.shape, pattern.indptr, pattern.indices, kept, positions)
-    values, new = np.empty(origin.size, old.dtype), origin < 0
-    values[new] = fresh
-    np.copyto(values, old[origin], where=~new)
+    values = old[origin]
+    values[origin < 0] = fresh
     return layer, Pattern(pattern.shape, indptr, indices, copy=False), values, origin
 
 

@@ -209,8 +209,8 @@ def drop_smallest(values: Any, count: int, *, sign: int = 0, kept: Array | None 
         kept = np.ones(values.shape, np.bool_)
     elif not isinstance(kept, np.ndarray) or not kept.flags.writeable or kept is not _flags("kept", kept, values.size):
         raise ValueError("kept must be a contiguous array of bool that can be written to")
-    there = kept if sign == 0 else kept & (np.signbit(values) == (sign < 0))
-    count = _integer("count", count, 0, int(np.count_nonzero(there)) + 1)
+    there = int(np.count_nonzero(kept if sign == 0 else kept & (np.signbit(values) == (sign < 0))))
+    count = _integer("count", count, 0, there + 1)
     calls.drop_smallest(values, sign, count, np.empty(65536, np.intp), kept)
     return kept
 

@@ -113,16 +113,15 @@ void fnn_merge_pattern(fnn_size rows, fnn_size cols, const int64_t *indptr, cons
     int64_t out = 0;
     fnn_size i = 0;
     for (fnn_size row = 0; row < rows; row++) {
-        const int64_t start = row * cols, end = start + cols;
+        const int64_t start = row * cols, last = indptr[row + 1];
         new_indptr[row] = out;
-        for (int64_t e = indptr[row]; e <= indptr[row + 1]; e++) {
-            if (e < indptr[row + 1] && !kept[e]) continue;
-            const int64_t limit = e < indptr[row + 1] ? start + indices[e] : end;
+        for (int64_t e = indptr[row]; e <= last; e++) {
+            const int64_t limit = start + (e < last ? indices[e] : cols);
             for (; i < n && positions[i] < limit; i++, out++) {
                 new_indices[out] = (int32_t)(positions[i] - start);
                 origin[out] = -1;
             }
-            if (e == indptr[row + 1]) break;
+            if (e == last || !kept[e]) continue;
             new_indices[out] = indices[e];
             origin[out++] = e;
         }
@@ -132,26 +131,32 @@ void fnn_merge_pattern(fnn_size rows, fnn_size cols, const int64_t *indptr, cons
 
 /* ---- the smallest numbers --------------------------------------------------------------------------------------- */
 
-/* Without their sign, bits of numbers compare as the numbers do. The bits of the count-th smallest number are found 16
- * at a time, by counting how many numbers have which. */
+/* Bits of numbers without their sign compare as magnitudes do. Where those of one sign are wanted, the bit that tells the
+ * others makes their keys the largest. The key of the count-th smallest is found 16 bits at a time, by counting how many
+ * have which; a branch on signs or on what is kept would be a guess. */
 #define MARK_SMALLEST(U, BITS)                                                                                    \
-    const U *bits = values, magnitude = (U)-1 >> 1;                                                               \
+    const U *bits = values, top = (U)1 << (BITS - 1), flip = sign < 0 ? top : 0, used = sign ? (U)-1 : top - 1;   \
     U last = 0;                                                                                                   \
-    for (int shift = BITS - 16; shift >= 0; shift -= 16) {                                                        \
-        memset(counts, 0, 65536 * sizeof *counts);                                                                \
-        for (fnn_size i = 0; i < n; i++)                                                                          \
-            if (kept[i] && (!sign || (sign > 0) == !(bits[i] & ~magnitude))                                       \
-                && (shift == BITS - 16 || ((bits[i] & magnitude) ^ last) >> shift >> 16 == 0))                    \
-                counts[(bits[i] & magnitude) >> shift & 0xffff]++;                                                \
+    memset(counts, 0, 65536 * sizeof *counts);                                                                    \
+    for (fnn_size i = 0; i < n; i++) counts[((bits[i] ^ flip) & used) >> (BITS - 16)] += kept[i];                 \
+    for (int shift = BITS - 16;; shift -= 16) {                                                                   \
         uint32_t digit = 0;                                                                                       \
         for (; counts[digit] < rest; digit++) rest -= counts[digit];                                              \
         last |= (U)digit << shift;                                                                                \
+        if (!shift) break;                                                                                        \
+        memset(counts, 0, 65536 * sizeof *counts);                                                                \
+        for (fnn_size i = 0; i < n; i++) {                                                                        \
+            const U key = (bits[i] ^ flip) & used;                                                                \
+            if (__builtin_expect((key ^ last) >> shift == 0, 0)) counts[key >> (shift - 16) & 0xffff] += kept[i]; \
+        }                                                                                                         \
     }                                                                                                             \
     for (fnn_size i = 0; i < n; i++) {                                                                            \
-        const U m = bits[i] & magnitude;                                                                          \
-        if (!kept[i] || (sign && (sign > 0) != !(bits[i] & ~magnitude)) || m > last) continue;                    \
-        if (m < last) kept[i] = 0;                                                                                \
-        else if (rest) kept[i] = 0, rest--;                                                                       \
+        const U key = (bits[i] ^ flip) & used;                                                                    \
+        if (__builtin_expect(key == last, 0)) {                                                                   \
+            rest -= kept[i];                                                                                      \
+            kept[i] &= rest < 0;                                                                                  \
+        }                                                                                                         \
+        kept[i] &= key >= last;                                                                                   \
     }
 
 void fnn_drop_smallest(int itemsize, fnn_size n, const void *values, int sign, fnn_size count, fnn_size *counts,
