@@ -408,3 +408,48 @@ def test_a_kernel_of_ones_own_is_evolved():
     model = build(SparseDense(30, "relu", kernel=kernel))
     fit(model, SET(0.2))
     assert model.layers[0].kernel.nnz == kernel.nnz
+
+
+@pytest.mark.parametrize("callback", [lambda: SET(0.3), lambda: NeuronPruning(0.2, begin_epoch=1, every=1)])
+def test_the_best_epoch_comes_back_with_its_connections(callback):
+    seen = []
+
+    class Look(fnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["mine"] = [3, 2, 1, 4, 5, 6][epoch]
+            seen.append((self.model.layers[0].kernel.toarray(), self.model.get_weights()))
+
+    model = build()
+    stop = fnn.callbacks.EarlyStopping("mine", patience=2, mode="min", restore_best_weights=True)
+    fit(model, callback(), Look(), stop, epochs=6)
+    assert len(seen) == 5
+    np.testing.assert_array_equal(model.layers[0].kernel.toarray(), seen[2][0])
+    for a, b in zip(model.get_weights(), seen[2][1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    fit(model)
+
+
+@pytest.mark.parametrize("callback", [lambda: SET(0.3), lambda: NeuronPruning(0.2, begin_epoch=1, every=1)])
+def test_the_best_epoch_comes_back_in_a_run_that_goes_on(tmp_path, callback):
+    class Look(fnn.callbacks.Callback):
+        def __init__(self, last=9):
+            super().__init__()
+            self.last = last
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["mine"] = [3, 1, 2, 4, 5, 6][epoch]
+            if epoch == self.last:
+                self.model.save(tmp_path / "run")
+                self.model.stop_training = True
+
+    def callbacks(last=9):
+        stop = fnn.callbacks.EarlyStopping("mine", patience=3, mode="min", restore_best_weights=True)
+        return Look(last), stop, callback()
+
+    whole, again = build(), build()
+    fit(whole, *callbacks(), epochs=6)
+    fit(build(), *callbacks(3), epochs=6)
+    fit(again, *callbacks(), epochs=6, resume=tmp_path / "run")
+    for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all(a.pattern.equals(b.pattern) for a, b in zip(sparse_layers(whole), sparse_layers(again), strict=True))

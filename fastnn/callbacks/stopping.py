@@ -87,18 +87,29 @@ class EarlyStopping(Monitor):
         self.best = None
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self.best_weights: list[NDArray[Any]] | None = None
+        self._best_buffers: list[NDArray[Any]] = []  # which connections these are, in sparse layers
 
     def get_state(self) -> dict[str, Any]:
-        weights = self.best_weights or []
-        return super().get_state() | {f"best_weights.{i}": array for i, array in enumerate(weights)}
+        weights = {f"best_weights.{i}": array for i, array in enumerate(self.best_weights or [])}
+        # Files of runs hold no integers. These are exact in float64.
+        buffers = {f"best_buffers.{i}": array.astype(np.float64) for i, array in enumerate(self._best_buffers)}
+        return super().get_state() | weights | buffers
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         super().set_state({name: value for name, value in state.items() if not isinstance(value, np.ndarray)})
-        weights = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-        shapes = {f"best_weights.{i}": array.shape for i, array in enumerate(self.model.get_weights())}
-        if weights and {name: array.shape for name, array in weights.items()} != shapes:
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        leaves = self.model._leaves()
+        # How many connections a sparse layer had then, its kernel tells.
+        shapes = {f"best_weights.{i}": None if name == "kernel" and leaf.buffers() else leaf.weights[name].shape
+                  for i, (leaf, name) in enumerate((leaf, name) for leaf in leaves for name in leaf.weights)}
+        buffers = [array for leaf in leaves for array in leaf.buffers().values()]
+        names = shapes.keys() | {f"best_buffers.{i}" for i in range(len(buffers))}
+        if arrays and (arrays.keys() != names or any(shape not in (None, arrays[name].shape)
+                                                     for name, shape in shapes.items())):
             raise ValueError("the best weights that EarlyStopping remembers are not those of this model")
-        self.best_weights = [weights[name] for name in shapes] if weights else None
+        self.best_weights = [arrays[name] for name in shapes] if arrays else None
+        self._best_buffers = [arrays[f"best_buffers.{i}"].astype(buffer.dtype) for i, buffer in enumerate(buffers)] \
+            if arrays else []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
@@ -123,6 +134,7 @@ class EarlyStopping(Monitor):
         if self.restore_best_weights:
             with self.judged_weights(logs):
                 self.best_weights = self.model.get_weights()
+            self._best_buffers = [array for leaf in self.model._leaves() for array in leaf.buffers().values()]
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
@@ -130,4 +142,15 @@ class EarlyStopping(Monitor):
         if self.best_weights is not None:
             if self.verbose:
                 print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self._restore_connections()
             self.model.set_weights(self.best_weights)
+
+    def _restore_connections(self) -> None:
+        """Those of sparse layers, where they have moved since the best epoch."""
+        best = iter(self._best_buffers)
+        for leaf in self.model._leaves():
+            now = leaf.buffers()
+            then = dict(zip(now, best, strict=False))
+            if len(then) == len(now) and not all(np.array_equal(then[name], now[name]) for name in now):
+                leaf.set_buffers(leaf.input_shape, then)
+
