@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
 from fastnn._kernels.sparse_ops import Index
-from fastnn.inputs import check_count
+from fastnn.inputs import check_count, check_shape
+from fastnn.named import number
 
-__all__ = ["Pattern", "random_pattern"]
+__all__ = ["Pattern", "densities", "erdos_renyi", "random_pattern"]
 
 Array = NDArray[Any]
 INT32 = 2**31 - 1
@@ -169,6 +170,77 @@ def random_pattern(shape: Any, nnz: int, seed: Any = None) -> Pattern:
     key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     indptr, indices = kernels.compressed_rows(kernels.random_positions(rows * cols, nnz, seed=key), (rows, cols))
     return Pattern((rows, cols), indptr, indices, copy=False)
+
+
+def erdos_renyi(shape: Any, epsilon: float) -> float:
+    """The share of a kernel's connections in an Erdos-Renyi graph: ``epsilon * (n_in + n_out) / (n_in * n_out)``, at
+    most 1 (Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse connectivity inspired
+    by network science", 2018). So a unit has about as many connections whatever the size of its layer.
+
+    Parameters
+    ----------
+    shape : (int, int)
+    epsilon : float
+        Greater than 0. 20 is usual; 3 to 6 still learn.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> from fastnn.sparse import erdos_renyi
+    >>> erdos_renyi((1000, 1000), 20), erdos_renyi((1000, 10), 20)
+    (0.04, 1.0)
+    """
+    shape = _checked_shape(shape)
+    return min(1.0, number("epsilon", epsilon, "(0, inf)") * sum(shape) / math.prod(shape))
+
+
+def densities(shapes: Any, density: float, rule: str = "erk") -> list[float]:
+    """Shares of the connections of kernels, that together have the share `density`.
+
+    Parameters
+    ----------
+    shapes : sequence of tuple of int
+        Of the kernels: (inputs, outputs), or of more dimensions.
+    density : float
+        In (0, 1].
+    rule : {"erk", "uniform"}, default "erk"
+        "erk", Erdos-Renyi-Kernel: in proportion to ``sum(shape) / prod(shape)``, so that small kernels are denser;
+        those that would have more than all connections have all, and the others share the rest (Evci, Gale, Menick,
+        Castro and Elsen, "Rigging the lottery: making all tickets winners", 2020). "uniform": the same for all.
+
+    Returns
+    -------
+    list of float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    Examples
+    --------
+    >>> from fastnn.sparse import densities
+    >>> [round(share, 4) for share in densities([(784, 300), (300, 100), (100, 10)], 0.1)]
+    [0.0796, 0.2302, 1.0]
+    """
+    share = number("density", density, "(0, 1]")
+    if rule not in ("erk", "uniform"):
+        raise ValueError(f"rule must be 'erk' or 'uniform'; received {rule!r}")
+    sizes = [check_shape(f"shapes[{i}]", shape) for i, shape in enumerate(shapes)]
+    if rule == "uniform":
+        return [share] * len(sizes)
+    number_of = np.array([math.prod(shape) for shape in sizes], np.float64)
+    weight = np.array([sum(shape) for shape in sizes]) / number_of
+    full = np.zeros(len(sizes), np.bool_)
+    while True:
+        left = share * number_of.sum() - number_of[full].sum()
+        found = np.where(full, 1.0, weight * left / max((weight * number_of)[~full].sum(), 1.0))
+        if not (found > 1).any():
+            return [float(part) for part in found]
+        full |= found > 1
 
 
 def entries_of(value: Any, name: str) -> tuple[Pattern, Array | None]:
