@@ -128,11 +128,11 @@ def extension(name, extra_sources=()):
 
 extensions = [
     extension("dispatch"),
-    extension("door", ["source_scan.c"]),
+    extension("door", ["source_scan.c", "entries.c"]),
     extension("threads", ["threads.c"]),
-    extension("calls", ["optimizer_scalars.c", "pattern.c", "topology.c"]),
+    extension("calls", ["optimizer_scalars.c", "pattern.c", "topology.c", "entries.c"]),
     extension("teams"),
-    extension("ops"),
+    extension("ops", ["entries.c"]),
     extension("updates", ["optimizer_scalars.c"]),
     extension("restraints"),
     extension("norm_ops"),

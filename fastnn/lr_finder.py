@@ -203,7 +203,7 @@ def lr_find(model: Sequential, x: Any, y: Any, start: float = 1e-7, end: float =
         some = np.resize(rates[done:], len(rows))       # those behind the last step are not used
         watch.begin(rows)
         index = twin._shuffled(data.n) if shuffle and batch < data.n else None
-        _, _, nonfinite, overflow = twin._workspace("train", batch).train(
+        _, _, nonfinite, overflow = twin._workspace("train", batch, data.sparse).train(
             data, twin._optimizer_state(), index, batch, some, twin.seed, threads, (), None, each=watch, every=1)
         if nonfinite or overflow:
             watch.over = watch.diverged = True

@@ -32,9 +32,12 @@ from fastnn.inputs import (
 from fastnn.kernels import mask_weights
 from fastnn.layers.base import Layer, checked_weight, unique_name
 from fastnn.layers.custom import PythonLayer
+from fastnn.layers.dense import Dense
+from fastnn.layers.flatten import Flatten
 from fastnn.layers.input import Input
 from fastnn.layers.sparse_dense import SparseDense
 from fastnn.sparse import Pattern
+from fastnn.sparse_inputs import Csr, as_csr, is_sparse
 from fastnn.streams import Reader, Stream, as_stream
 from fastnn.training import Trainer, begun
 
@@ -310,33 +313,45 @@ class Sequential(Trainer):
 
     def _reset_engine(self) -> None:
         self._inference: engine.Pool | None = None
-        self._training: tuple[Any, int, list[tuple[Layer, bool, float]], engine.Pool] | None = None
+        self._sparse_inference: engine.Pool | None = None
+        self._training: tuple[Any, int, list[tuple[Layer, bool, float]], dict[bool, engine.Pool]] | None = None
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
 
-    def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program:
-        rules = {}
+    def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False,
+               sparse: bool = False) -> engine.Program:
+        rules, lazy = {}, False
         if training and self.optimizer is not None:
             named = [(leaf.path, name, weight) for leaf in self._leaves() for name, weight in leaf.weights.items()]
             offsets = [offset for leaf in self._leaves() for offset in leaf._offsets.values()]
-            rules = dict(zip(offsets, self.optimizer._rules_of(named), strict=True))
-        return lowered(self._layers, self.dtype, training, loss, inputs, rules)
+            rules, lazy = dict(zip(offsets, self.optimizer._rules_of(named), strict=True)), self.optimizer.lazy
+        return lowered(self._layers, self.dtype, training, loss, inputs, rules, sparse, lazy)
 
-    def _predicting(self) -> engine.Pool:
-        if self._inference is None:
-            self._inference = engine.Pool(self._lower(training=False), self._flat)
-        return self._inference
+    def _predicting(self, sparse: bool = False) -> engine.Pool:
+        found = self._sparse_inference if sparse else self._inference
+        if found is None:
+            found = engine.Pool(self._lower(training=False, sparse=sparse), self._flat)
+            if sparse:
+                self._sparse_inference = found
+            else:
+                self._inference = found
+        return found
 
-    def _evaluating(self) -> engine.Pool:
-        """Over the program of the compiled loss and optimizer and of the layers that are trainable now."""
+    def _evaluating(self, sparse: bool = False) -> engine.Pool:
+        """Over the program of the compiled loss and optimizer and of the layers that are trainable now, for samples
+        that are sparse or not."""
         optimizer, found = self.optimizer, self._training
         revision = optimizer._revision if optimizer is not None else 0
         if found is None or found[0] is not optimizer or found[1] != revision or _changed(found[2]):
             flags = [(layer, layer._trainable, layer._multiplier) for layer in self._family]
-            pool = engine.Pool(self._lower(training=True, loss=self._loss), self._flat)
+            pools = {sparse: engine.Pool(self._lower(training=True, loss=self._loss, sparse=sparse), self._flat)}
             self._workspaces.clear()
-            self._training = found = optimizer, revision, flags, pool
-        return found[3]
+            self._training = found = optimizer, revision, flags, pools
+        pool = found[3].get(sparse)
+        if pool is None:
+            program = self._lower(training=True, loss=self._loss, sparse=sparse)
+            pool = found[3][sparse] = engine.Pool(program, self._flat)
+        return pool
 
     def _gradient_block(self) -> Array:
         if self._grad is None:
@@ -348,17 +363,17 @@ class Sequential(Trainer):
                                                                         layer._offsets.values(), strict=True)})
         return self._grad
 
-    def _workspace(self, kind: str, rows: int) -> engine.Runner:
+    def _workspace(self, kind: str, rows: int, sparse: bool = False) -> engine.Runner:
         """A runner over a workspace for `rows` rows, kept for the next call that needs no more."""
-        program = self._evaluating().program
-        found = self._workspaces.get(kind)
+        program, key = self._evaluating(sparse).program, "sparse " + kind if sparse else kind
+        found = self._workspaces.get(key)
         if found is None or found.work.max_rows < rows:
             state = self._optimizer_state() if kind == "train" else None
             need_grad = (state is None or state.needs_whole_gradients or program.has_python
                          or program.keeps_gradients or program.two_phases(rows, 1))
             work = engine.Workspace(program, self._flat, rows, self._gradient_block() if need_grad else None,
                                     () if state is None else state.slots, self._mask)
-            found = self._workspaces[kind] = engine.Runner(work)
+            found = self._workspaces[key] = engine.Runner(work)
         return found
 
     # ---- prediction -----------------------------------------------------------------------------------------
@@ -373,7 +388,8 @@ class Sequential(Trainer):
         Parameters
         ----------
         x : array-like (n, ...), or stream
-            Samples, in any real dtype, order and strides; or chunks of them, as `fit` takes them, with or without y.
+            Samples, in any real dtype, order and strides, or a sparse matrix; or chunks of them, as `fit` takes them,
+            with or without y.
         batch_size, verbose : ignored
             Accepted for code written for Keras; the engine chooses its pieces itself. Only callbacks with methods
             for batches of predictions are told of batches of `batch_size` (32 by default).
@@ -396,12 +412,11 @@ class Sequential(Trainer):
         if stream is not None:
             out = self._predict_stream(stream, check_count("batch_size", batch_size or 32), threads, callbacks)
         else:
-            rows, shape = as_features(x, self._input_shape, "x", self._dtype)
-            if self._indices or not self.built:
-                self._check_indices(rows, "x", shape)
+            rows, shape = self._samples(x, "x")
+            if not self.built:
                 self.build(shape)
             if callbacks is None:
-                out = self._predicting().predict(rows, threads)
+                out = self._predicting(isinstance(rows, Csr)).predict(rows, threads)
             else:
                 out = self._predict_telling([rows], len(rows), check_count("batch_size", batch_size or 32), threads,
                                             callbacks)
@@ -410,11 +425,7 @@ class Sequential(Trainer):
 
     def _predict_stream(self, stream: Stream, batch: int, threads: int, callbacks: Sequence[Callback] | None) -> Array:
         def prepare(arrays: list[Array], first: int) -> tuple[Array, tuple[int, ...]]:
-            name = f"x of the stream from row {first} on"
-            rows, shape = as_features(arrays[0], self._input_shape, name, self._dtype)
-            if self._indices or not self.built:
-                self._check_indices(rows, name, shape)
-            return rows, shape
+            return self._samples(arrays[0], f"x of the stream from row {first} on")
 
         with Reader(stream, prepare, batch, needs_targets=False) as reader:
             self.build(begun(reader))
@@ -424,11 +435,12 @@ class Sequential(Trainer):
                          callbacks: Sequence[Callback] | None) -> Array:
         """The same with calls of `callbacks`, in batches if any of them asks for batches."""
         params = {"samples": n, "steps": None if n is None else -(-n // batch)}
-        pool, outputs = self._predicting(), []
+        outputs: list[Array] = []
         with CallbackList(checked_callbacks(callbacks), self, params) as calls:
             asked = calls.asks("on_predict_batch_begin") or calls.asks("on_predict_batch_end")
             calls.call("on_predict_begin", {})
             for rows in parts:
+                pool = self._predicting(isinstance(rows, Csr))
                 if not asked:
                     outputs.append(pool.predict(rows, threads))
                     continue
@@ -647,7 +659,7 @@ class Sequential(Trainer):
                 self._running.work.program.replace_index(layer._offsets["kernel"], pattern._index)
             layer._pattern = pattern
         # No program may go on with an index of before, but for the one that is running.
-        self._inference = self._training = None
+        self._inference = self._sparse_inference = self._training = None
         self._workspaces.clear()
 
     def _resize(self, changes: Sequence[Structure]) -> None:
@@ -770,10 +782,8 @@ class Sequential(Trainer):
         """Checked arrays for the compiled loss and metrics, and the shape of a sample. Does not build the model."""
         if y is None:
             raise ValueError(f"{names[1]} is needed: received None")
-        rows, shape = as_features(x, self._input_shape or shape, names[0], self._dtype)
+        rows, shape = self._samples(x, names[0], shape)
         output_shape = self._layers[-1].output_shape if self.built else self._output_shape_of(shape)
-        if self._indices or not self.built:
-            self._check_indices(rows, names[0], shape)
         n, n_outputs, loss = len(rows), math.prod(output_shape), self._loss
         labels = targets = weight = None
         if loss.sparse:
@@ -783,6 +793,21 @@ class Sequential(Trainer):
         if sample_weight is not None or class_weight is not None:
             weight = combined_weights(sample_weight, class_weight, labels, targets, n, n_outputs, part)
         return engine.Data(rows, labels, targets, weight, n_outputs), shape
+
+    def _samples(self, x: Any, name: str, shape: tuple[int, ...] | None = None) -> tuple[Any, tuple[int, ...]]:
+        """Checked rows for the engine, and the shape of a sample."""
+        shape = self._input_shape or shape
+        if type(x) is not np.ndarray and is_sparse(x):
+            first = next((layer for layer in self._layers if not isinstance(layer, Flatten)), None)
+            if first is not None and not isinstance(first, Dense):
+                raise TypeError(f"{name} is a sparse matrix, which goes to a Dense layer; the first layer is of class "
+                                f"{type(first).__name__}: put a Dense layer first, or give {name}.toarray()")
+            csr = as_csr(x, name, self._dtype, shape)
+            return csr, (csr.cols,)
+        rows, shape = as_features(x, shape, name, self._dtype)
+        if self._indices or not self.built:
+            self._check_indices(rows, name, shape)
+        return rows, shape
 
     def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data:
         """The same, and the model is built for it."""
@@ -799,8 +824,8 @@ class Sequential(Trainer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
-        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
-                    "_grad", "_state", "_run", "_search", "_running", "_before")
+        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_sparse_inference", "_training",
+                    "_workspaces", "_grad", "_state", "_run", "_search", "_running", "_before")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks
@@ -833,11 +858,13 @@ def _moved(part: Array, places: NDArray[np.int64], fresh: Any) -> Array:
 
 
 def lowered(layers: Sequence[Layer], dtype: str, training: bool, loss: losses.Loss | None = None,
-            inputs: bool = False, rules: dict[int, int] | None = None) -> engine.Program:
+            inputs: bool = False, rules: dict[int, int] | None = None, sparse: bool = False,
+            lazy: bool = False) -> engine.Program:
     """The program of built layers that follow one another, and of a loss behind the last of them. `inputs`: whether
     the gradient with respect to what goes in is wanted too; `rules`: which of the optimizer's rules a parameter at an
-    offset of the flat block is under, where it is not the first."""
-    program = engine.Program(dtype, layers[0].n_inputs, rules)
+    offset of the flat block is under, where it is not the first; `sparse`: whether samples are; `lazy`: whether the
+    optimizer is."""
+    program = engine.Program(dtype, layers[0].n_inputs, rules, sparse, lazy)
     last = layers[-1]
     kernel, absorbs = loss.kernel(last.output_activation) if loss is not None else (None, False)
     buffer = 0

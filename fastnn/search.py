@@ -41,7 +41,7 @@ class Search:
     def __init__(self, model: Sequential, optimizer: LBFGS, data: Any, threads: int) -> None:
         _refuse(model, data)
         self.model, self.data, self.threads = model, data, threads
-        table = model._evaluating().program.tensor_table
+        table = model._evaluating(data.sparse).program.tensor_table
         self.parts = [slice(int(row["offset"]), int(row["offset"] + row["rows"] * row["cols"]))
                       for row in table if row["trainable"]]
         self.best, self.best_loss = self._read(model._flat), np.inf
@@ -88,7 +88,7 @@ class Search:
     def _loss(self, x: Array) -> tuple[float, Array]:
         self._write(x)
         model = self.model
-        runner = model._workspace("gradients", self.data.n)
+        runner = model._workspace("gradients", self.data.n, self.data.sparse)
         loss_sum, nonfinite = runner.gradients(self.data, model.seed, self.threads)
         loss = loss_sum / self.data.n
         if nonfinite or not np.isfinite(loss):
@@ -114,7 +114,7 @@ class Search:
             self._answers.put(None)
             self._thread.join()
         self._write(self.best)
-        self.model._workspaces.pop("gradients", None)
+        self.model._workspaces.pop("sparse gradients" if self.data.sparse else "gradients", None)
 
     # ---- scipy's --------------------------------------------------------------------------------------------
 

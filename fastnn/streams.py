@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.inputs import as_array, check_count
+from fastnn.sparse_inputs import Csr, as_csr, is_sparse, joined
 
 __all__ = ["Reader", "Readers", "Stream", "as_stream"]
 
@@ -38,7 +39,7 @@ class Stream:
     source : callable or iterable
         A function that returns an iterable of chunks, called once an epoch; or an iterable, which is gone through once
         an epoch. A chunk is a tuple or list ``(x, y)`` or ``(x, y, sample_weight)`` of any number of rows; for
-        `predict` x alone will do, as an array or in a tuple.
+        `predict` x alone will do, as an array or in a tuple. x may be sparse, in all chunks then.
     buffer_rows : int, optional
         Rows that are read before they are trained on, rounded up to whole batches; with ``shuffle=True`` they are
         shuffled among themselves. By default as many as have 32 MiB of x.
@@ -106,9 +107,9 @@ def as_stream(x: Any, chunks_are_tuples: bool = True) -> Stream | None:
 # ---- chunks into buffers -------------------------------------------------------------------------------------
 
 
-def checked_chunks(chunks: Iterable[Any], needs_targets: bool) -> Iterator[list[Array]]:
+def checked_chunks(chunks: Iterable[Any], needs_targets: bool) -> Iterator[list[Any]]:
     """Chunks as lists of arrays of equal length: x, y and weights, or x alone; all of them like the first one."""
-    first: list[Array] = []
+    first: list[Any] = []
     for number, chunk in enumerate(chunks, 1):
         values = list(chunk) if isinstance(chunk, (tuple, list)) else [chunk]
         if not (2 if needs_targets else 1) <= len(values) <= 3:
@@ -118,13 +119,20 @@ def checked_chunks(chunks: Iterable[Any], needs_targets: bool) -> Iterator[list[
             values = values[:1]
         elif values[-1] is None and len(values) == 3:
             values.pop()
-        arrays = [as_array(value, f"{part} of chunk {number}")
-                  for part, value in zip(PARTS, values, strict=False)]
+        arrays = [_rows(value, part, number) for part, value in zip(PARTS, values, strict=False)]
         _check_chunk(arrays, first, number)
         if not len(arrays[0]):
             continue
         first = first or [array[:0] for array in arrays]
-        yield [array.reshape(len(array), *like.shape[1:]) for array, like in zip(arrays, first, strict=True)]
+        yield [array if isinstance(array, Csr) else array.reshape(len(array), *like.shape[1:])
+               for array, like in zip(arrays, first, strict=True)]
+
+
+def _rows(value: Any, part: str, number: int) -> Any:
+    name = f"{part} of chunk {number}"
+    if part == "x" and is_sparse(value):
+        return as_csr(value, name) if value.shape[:1] != (0,) else as_array(np.empty(value.shape), name)
+    return as_array(value, name)
 
 
 def _check_chunk(arrays: Sequence[Array], first: Sequence[Array], number: int) -> None:
@@ -141,6 +149,9 @@ def _check_chunk(arrays: Sequence[Array], first: Sequence[Array], number: int) -
     if len(arrays) != len(first):
         raise ValueError(f"chunk {number} has {', '.join(PARTS[:len(arrays)])}; the chunks before had "
                          f"{', '.join(PARTS[:len(first)])}")
+    if isinstance(x, Csr) != isinstance(first[0], Csr):
+        kinds = ("dense", "sparse") if isinstance(x, Csr) else ("sparse", "dense")
+        raise ValueError(f"x of chunk {number} is {kinds[1]}; those of the chunks before were {kinds[0]}")
     for part, array, like in zip(PARTS, arrays, first, strict=False):
         column = part != "x" and (like.shape[1:], array.shape[1:]) in (((), (1,)), ((1,), ()))
         if array.shape[1:] != like.shape[1:] and not column:
@@ -152,12 +163,12 @@ def _brief(chunk: Any) -> str:
     return f"a {type(chunk).__name__}" + (f" of {len(chunk)}" if isinstance(chunk, (tuple, list)) else "")
 
 
-def buffered(chunks: Iterable[list[Array]], rows: int | None, multiple: int) -> Iterator[list[Array]]:
+def buffered(chunks: Iterable[list[Any]], rows: int | None, multiple: int) -> Iterator[list[Any]]:
     """The rows of all chunks in buffers of a fixed number of rows, a multiple of `multiple`; the last one is shorter.
 
     Rows are copied: whoever makes chunks may use their memory again.
     """
-    buffers: list[Array] = []
+    buffers: list[Any] = []
     size = filled = 0
     for arrays in chunks:
         n = len(arrays[0])
@@ -167,20 +178,48 @@ def buffered(chunks: Iterable[list[Array]], rows: int | None, multiple: int) -> 
         start = 0
         while start < n:
             if not buffers:
-                buffers, filled = [np.empty((size, *array.shape[1:]), array.dtype) for array in arrays], 0
+                buffers, filled = [CsrBuffer() if isinstance(array, Csr) else ArrayBuffer(array, size)
+                                   for array in arrays], 0
             take = min(size - filled, n - start)
-            for i, array in enumerate(arrays):
-                if not np.can_cast(array.dtype, buffers[i].dtype):
-                    buffers[i] = buffers[i].astype(np.promote_types(array.dtype, buffers[i].dtype))
-                buffers[i][filled:filled + take] = array[start:start + take]
+            for buffer, array in zip(buffers, arrays, strict=True):
+                buffer.add(array[start:start + take])
             filled, start = filled + take, start + take
             if filled == size:
-                whole, buffers = buffers, []
+                whole, buffers = [buffer.rows() for buffer in buffers], []
                 yield whole
                 del whole       # what has been handed on must not stay here
         del arrays
     if buffers:
-        yield [buffer[:filled] for buffer in buffers]
+        yield [buffer.rows() for buffer in buffers]
+
+
+class ArrayBuffer:
+    """Room for `size` rows like those of an array."""
+
+    def __init__(self, like: Array, size: int) -> None:
+        self.memory, self.filled = np.empty((size, *like.shape[1:]), like.dtype), 0
+
+    def add(self, rows: Array) -> None:
+        if not np.can_cast(rows.dtype, self.memory.dtype):
+            self.memory = self.memory.astype(np.promote_types(rows.dtype, self.memory.dtype))
+        self.memory[self.filled:self.filled + len(rows)] = rows
+        self.filled += len(rows)
+
+    def rows(self) -> Array:
+        return self.memory[:self.filled]
+
+
+class CsrBuffer:
+    """Rows of sparse matrices, until they are wanted in one."""
+
+    def __init__(self) -> None:
+        self.parts: list[Csr] = []
+
+    def add(self, rows: Csr) -> None:
+        self.parts.append(rows.copy())
+
+    def rows(self) -> Csr:
+        return joined(self.parts)
 
 
 # ---- reading ahead -------------------------------------------------------------------------------------------

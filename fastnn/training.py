@@ -27,6 +27,7 @@ from fastnn.metrics import Metric
 from fastnn.named import number, one_of
 from fastnn.run import Run, Spec
 from fastnn.search import Search
+from fastnn.sparse_inputs import as_csr, is_sparse, refuse_sparse
 from fastnn.streams import Reader, Readers, Stream, as_stream
 
 __all__ = ["Trainer"]
@@ -220,7 +221,8 @@ class Trainer:
         ----------
         x : array-like (n, ...)
             Samples: arrays in any order, strides and real dtype (read-only and memory-mapped too), frames, lists.
-            Integers and float16 are converted row by row as they are needed. Or a stream: a function that returns
+            Integers and float16 are converted row by row as they are needed. Or a sparse matrix of scipy, as csr, csc
+            or coo, which is never made dense; the first layer must be a `Dense`. Or a stream: a function that returns
             an iterable of chunks ``(x, y)`` or ``(x, y, sample_weight)``, such an iterable, or a `Stream`.
         y : array-like
             Integer labels (n,) for sparse losses, else target rows (n, n_outputs), or (n,) for one output. Not for
@@ -278,7 +280,7 @@ class Trainer:
         with self._exclusively("fit"), Readers() as readers:
             stream = _stream(x, y, sample_weight, split)
             if validation_data is None and split:
-                x, y, sample_weight, validation_data = _split(x, y, sample_weight, split)
+                x, y, sample_weight, validation_data = _split(x, y, sample_weight, split, self.dtype)
             data: Feed
             if stream is None:
                 data, shape = self._data(x, y, sample_weight, class_weight)
@@ -469,7 +471,7 @@ class Trainer:
             run.calls.call("on_progress", search.data.n, loss)
         self.stop_training = self.stop_training or search.over
         if watched or not np.isfinite(loss):
-            loss = self._evaluating().evaluate(search.data, threads, run.specs) / search.data.n
+            loss = self._evaluating(search.data.sparse).evaluate(search.data, threads, run.specs) / search.data.n
         return _logs(loss, watched, run.specs)
 
     def _end_search(self) -> None:
@@ -495,7 +497,7 @@ class Trainer:
                specs: Sequence[Spec], tick: Any = None, first: int = 0, loss_sum: float = 0.0, each: Any = None,
                place: Place | None = None) -> tuple[float, int]:
         """One call of the engine. Returns the sum of losses, and how many batches of the part are done."""
-        state, runner = self._optimizer_state(), self._workspace("train", batch)
+        state, runner = self._optimizer_state(), self._workspace("train", batch, data.sparse)
         optimizer = self.optimizer
         assert optimizer is not None
         rates: Any = optimizer._learning_rate
@@ -637,14 +639,15 @@ class Trainer:
 
     def _evaluate(self, data: Feed, threads: int, watched: Sequence[Metric],
                   calls: CallbackList | None = None) -> dict[str, float]:
-        pool = self._evaluating()
         specs = self._specs(watched)
-        penalty = self._penalty() if pool.program.n_penalties else 0.0
         asked = calls is not None and (calls.asks("on_test_batch_begin") or calls.asks("on_test_batch_end"))
+        pool = self._evaluating(isinstance(data, engine.Data) and data.sparse)
+        penalty = self._penalty() if pool.program.n_penalties else 0.0
         if isinstance(data, engine.Data) and not asked:
             return _logs(pool.evaluate(data, threads, specs) / data.n + penalty, watched, specs)
         loss_sum, rows, batch = 0.0, 0, 0
         for part in parts(data):
+            pool = self._evaluating(part.sparse)
             for piece in _pieces(part) if asked else (part,):  # the engine's own pieces: the same bits as in one call
                 if calls is not None and asked:
                     calls.call("on_test_batch_begin", batch, {})
@@ -732,7 +735,7 @@ class Trainer:
         threads = effective_n_threads(n_threads)
         with self._exclusively("gradients", from_callback=True):
             data = self._built_data(x, y, sample_weight)
-            runner = self._workspace("gradients", data.n)
+            runner = self._workspace("gradients", data.n, data.sparse)
             block = self._gradient_block()
             block.fill(0)
             _, nonfinite = runner.gradients(data, self.seed, threads, bool(training))
@@ -778,6 +781,7 @@ class Trainer:
         array([[2., 6.]])
         """
         threads = effective_n_threads(n_threads)
+        refuse_sparse(x, "input_gradients")
         with self._exclusively("input_gradients"):
             data = self._built_data(x, y, sample_weight)
             program = self._lower(training=True, loss=self._loss, inputs=True)
@@ -798,7 +802,8 @@ class Trainer:
         def dtype(self) -> str: ...
         @property
         def input_shape(self) -> tuple[int, ...] | None: ...
-        def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False) -> engine.Program: ...
+        def _lower(self, training: bool, loss: losses.Loss | None = None, inputs: bool = False,
+                   sparse: bool = False) -> engine.Program: ...
         @property
         def layers(self) -> list[Any]: ...
         def _leaves(self) -> list[Layer]: ...
@@ -811,9 +816,9 @@ class Trainer:
                   names: tuple[str, str] = ("x", "y"), shape: tuple[int, ...] | None = None,
                   part: bool = False) -> tuple[engine.Data, tuple[int, ...]]: ...
         def _built_data(self, x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> engine.Data: ...
-        def _workspace(self, kind: str, rows: int) -> engine.Runner: ...
+        def _workspace(self, kind: str, rows: int, sparse: bool = False) -> engine.Runner: ...
         def _named_weights(self) -> list[tuple[str, Array]]: ...
-        def _evaluating(self) -> engine.Pool: ...
+        def _evaluating(self, sparse: bool = False) -> engine.Pool: ...
         def _gradient_block(self) -> Array: ...
         def _apply_mask(self) -> None: ...
 
@@ -882,12 +887,13 @@ def _size(data: Feed, batch_size: int) -> dict[str, Any]:
     return {"samples": n, "steps": None if n is None else -(-n // batch_size)}
 
 
-def _split(x: Any, y: Any, sample_weight: Any, split: float) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
+def _split(x: Any, y: Any, sample_weight: Any, split: float,
+           dtype: str) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
     """The first and the last samples of x, y and weights."""
-    x, y = as_array(x, "x"), as_array(y, "y")
+    x, y = as_csr(x, "x", dtype) if is_sparse(x) else as_array(x, "x"), as_array(y, "y")
     if sample_weight is not None:
         sample_weight = as_array(sample_weight, "sample_weight")
-    n = len(x) if x.ndim else 0
+    n = len(x) if len(x.shape) else 0
     first = int(n * (1.0 - split))
     if not 0 < first < n:
         raise ValueError(f"validation_split={split} of {n} samples leaves {first} for training and {n - first} "

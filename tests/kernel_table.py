@@ -99,6 +99,19 @@ def sparse_backward(shape, dtype, rng, name):
     return (dy, x, scipy.sparse.csr_array(kernel * (rng.random(kernel.shape) < 0.3)), saved, name), {}
 
 
+def compressed_rows(shape, dtype, rng, gradient=False, width=np.int32):
+    """Sparse rows, the first one empty, and a kernel, or the gradient of what it gives."""
+    rows, n_in, n_out = shape
+    x = normal(rng, (rows, n_in), dtype) * (rng.random((rows, n_in)) < 0.4)
+    x[:1] = 0
+    row, column = x.nonzero()
+    indptr = np.searchsorted(row, np.arange(rows + 1)).astype(width)
+    if gradient:
+        return (x[row, column], column.astype(width), indptr, normal(rng, (rows, n_out), dtype), n_in), {}
+    return (x[row, column], column.astype(width), indptr, normal(rng, (n_in, n_out), dtype),
+            normal(rng, (n_out,), dtype)), {}
+
+
 def image_size(shape):
     """Height and width of samples for (rows, n_in, n_out): odd, even, flat."""
     return 5 + shape[1] % 4, 4 + shape[2] % 5
@@ -323,6 +336,10 @@ KERNELS = [
     *(Kernel(f"gather_rows-{source}", "gather_rows", partial(gather, source=source), "exact", rows=(1,))
       for source in ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
                      "float16", "float32", "float64")),
+    *(Kernel(f"csr_dense_forward-{width}", "csr_dense_forward", partial(compressed_rows, width=width), "sum")
+      for width in ("int32", "int64")),
+    *(Kernel(f"csr_dense_kernel_grad-{width}", "csr_dense_kernel_grad",
+             partial(compressed_rows, gradient=True, width=width), "sum") for width in ("int32", "int64")),
     Kernel("scatter_rows", "scatter_rows", scatter, "exact"),
     Kernel("affine", "affine", elementwise, "exact", rows=(0,), arguments={"scale": 1 / 3, "offset": -0.7}),
     *(Kernel(f"{name}-{rate}", name, elementwise, "exact",

@@ -11,6 +11,8 @@ from cython.parallel cimport prange
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.sparse_ops cimport Index
+from fastnn._kernels.door cimport csr_of
+from fastnn._kernels.named_rows cimport ENTRY_BYTES, entries_at, grad_rows
 from fastnn._kernels.threads cimport ready_team
 from fastnn._kernels.updates cimport GRANULE_COLS, GRANULE_ROWS
 
@@ -744,6 +746,46 @@ def prelu_backward(dy, x, alpha, dx, dalpha, int n_threads):
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         prelu_backward_part(dy_, x_, alpha_, dx_, dalpha_, part, parts)
+
+
+cdef void csr_forward_part(const fnn_csr* x, Matrix w, Matrix bias, Matrix y, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(y.rows, 1, part, parts), hi = cut(y.rows, 1, part + 1, parts)
+    table(w).csr_forward(x, lo, hi - lo, w.data, w.ld, 0, y.cols, bias.data, 0, at(y, lo, 0), y.ld)
+
+
+def csr_forward(x, w, bias, y, int n_threads):
+    """x: a Csr. bias may be None."""
+    cdef fnn_csr x_ = csr_of(x)
+    cdef const fnn_csr* c = &x_
+    cdef Matrix w_ = matrix(w), bias_ = matrix(bias), y_ = matrix(y, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        csr_forward_part(c, w_, bias_, y_, part, parts)
+
+
+cdef void csr_kernel_grad_part(const fnn_entries* entries, Py_ssize_t rows, Matrix dz, Matrix g, int part,
+                               int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(g.rows, 1, part, parts), hi = cut(g.rows, 1, part + 1, parts)
+    grad_rows(table(dz), entries, rows, lo, hi, g.cols, dz.ld, dz.data, <char*>at(g, lo, 0), g.ld)
+
+
+def csr_kernel_grad(x, dz, g, int n_threads):
+    """g = x.T @ dz for a Csr."""
+    cdef fnn_csr x_ = csr_of(x)
+    cdef Matrix dz_ = matrix(dz), g_ = matrix(g, True)
+    cdef Py_ssize_t n = x.nnz, rows = len(x), r, e = 0
+    if n >= 1 << 32:
+        raise ValueError(f"x has {n} non-zeros; 2**32 - 1 are allowed")
+    memory = np.empty(n * (ENTRY_BYTES + x_.itemsize) + 64, np.uint8)
+    cdef fnn_entries entries = entries_at(matrix(memory, True).data, n, n)
+    entries.value = entries.next + 2
+    for r in range(rows):
+        e += fnn_load_entries(&x_, r, r * dz_.ld, &entries, e)
+    fnn_sort_entries(&entries, g_.rows, 0, 1)
+    cdef const fnn_entries* sorted_ = &entries
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        csr_kernel_grad_part(sorted_, rows, dz_, g_, part, parts)
 
 
 cdef void scatter_part(Matrix dy, const int32_t* index, Matrix out, int part, int parts) noexcept nogil:

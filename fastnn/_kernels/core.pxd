@@ -96,6 +96,23 @@ cdef extern from "fastnn.h" nogil:
         const int32_t* rows
         const int64_t* places
 
+    ctypedef struct fnn_csr:
+        const int64_t* indptr
+        const void* indices
+        const void* values
+        const int64_t* index
+        fnn_size cols
+        int wide, itemsize
+
+    ctypedef struct fnn_entries:
+        fnn_size n
+        int32_t* row
+        int64_t* at
+        void* value
+        uint64_t* key
+        uint64_t* spare
+        int64_t* next
+
     ctypedef struct fnn_kernels:
         const char* isa
         int itemsize, nr, mr
@@ -164,6 +181,11 @@ cdef extern from "fastnn.h" nogil:
                                int, double, void*, fnn_size, void*, fnn_size, void*) noexcept nogil
         void (*sparse_backward)(const fnn_pattern*, fnn_size, fnn_size, fnn_size, const void*, const void*, const void*,
                                 void*, int, double, const void*, fnn_size, void*, fnn_size, void*) noexcept nogil
+        void (*csr_forward)(const fnn_csr*, fnn_size, fnn_size, const void*, fnn_size, fnn_size, fnn_size, const void*,
+                            int, void*, fnn_size) noexcept nogil
+        void (*entry_grad)(const fnn_entries*, fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*,
+                           void*) noexcept nogil
+        int (*all_within)(fnn_size, const void*, int, fnn_size) noexcept nogil
         void (*dropout)(const fnn_random*, double, double, double, double, uint64_t*, fnn_size) noexcept nogil
         void (*keep_scaled)(fnn_size, fnn_size, const void*, fnn_size, const uint64_t*, fnn_size, double, void*,
                             fnn_size) noexcept nogil
@@ -224,6 +246,15 @@ cdef extern from "fastnn.h" nogil:
                            int32_t* new_indices, int64_t* origin)
     void fnn_drop_smallest(int itemsize, fnn_size n, const void* values, int sign, fnn_size count, fnn_size* counts,
                            uint8_t* kept)
+    void fnn_sort_entries(const fnn_entries*, fnn_size limit, int thread, int n_threads)
+    int64_t fnn_take(int64_t* next)
+    void fnn_send_for(const void* p, fnn_size bytes)
+    fnn_size fnn_first_entry(const fnn_entries*, fnn_size row)
+    fnn_size fnn_load_entries(const fnn_csr*, fnn_size sample, fnn_size at, const fnn_entries*, fnn_size e)
+    int FNN_CSR_GOOD, FNN_CSR_BEGIN, FNN_CSR_DECREASES, FNN_CSR_END
+    int fnn_csr_fault(const void* indptr, int wide, fnn_size rows, fnn_size length, fnn_size* row)
+    fnn_size fnn_first_outside(const void* indices, int wide, fnn_size n, fnn_size limit)
+    fnn_size fnn_first_unsorted(const int64_t* indptr, const void* indices, int wide, fnn_size rows)
     void fnn_optimizer_scalars(int kind, const double* hyper, double weight_decay, int64_t step,
                                double learning_rate, double* memory, fnn_update* out)
 

@@ -1,3 +1,6 @@
+from fastnn._kernels.core cimport fnn_csr
+
+
 # Py_buffer's parts that stay good while the array lives.
 cdef struct Array:
     char* data
@@ -7,4 +10,5 @@ cdef struct Array:
     Py_ssize_t row_stride, col_stride       # bytes
 
 cdef Array look_at(array) except *
+cdef fnn_csr csr_of(x) except *
 cdef char* address(array) except? NULL

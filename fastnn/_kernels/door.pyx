@@ -10,6 +10,7 @@ from cpython.buffer cimport (
 )
 from cython cimport floating
 from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
@@ -198,6 +199,67 @@ def first_bad_index(array, Py_ssize_t limit):
     with nogil:
         found = fnn_first_bad_index(a.source, a.rows, a.data, a.row_stride, limit)
     return found
+
+
+cdef fnn_csr csr_of(x) except *:
+    """The memory of a `fastnn.sparse_inputs.Csr`."""
+    cdef fnn_csr c
+    c.indptr = <const int64_t*>address(x.indptr)
+    c.indices, c.values = address(x.indices), address(x.values)
+    c.index, c.cols = NULL, x.cols
+    c.wide, c.itemsize = x.indices.itemsize == 8, x.values.itemsize
+    return c
+
+
+# By enum: what is wrong with an indptr.
+FAULTS = ("", "begin", "decreases", "end")
+
+
+def indptr_fault(indptr, Py_ssize_t length):
+    """What is wrong with the int32 or int64 array of a matrix of `length` entries, as in FAULTS, and in which row."""
+    cdef int fault
+    cdef void* data = address(indptr)
+    cdef int wide = indptr.dtype.itemsize == 8
+    cdef fnn_size rows = len(indptr) - 1, found = 0
+    with nogil:
+        fault = fnn_csr_fault(data, wide, rows, length, &found)
+    return FAULTS[fault], found
+
+
+def first_outside(indices, Py_ssize_t limit):
+    """The first entry of an int32 or int64 array that is not in [0, limit), or -1."""
+    cdef void* data = address(indices)
+    cdef int wide = indices.dtype.itemsize == 8
+    cdef fnn_size n = len(indices), found
+    if n == 0:
+        return -1
+    if limit == 0:
+        return 0
+    with nogil:
+        found = -1 if kernels(FNN_F32).all_within(n, data, wide, limit) else fnn_first_outside(data, wide, n, limit)
+    return found
+
+
+def first_unsorted(indptr, indices):
+    """The first entry whose column is not above that of the entry before it in its row, or -1. indptr is int64."""
+    cdef const int64_t* pointers = <const int64_t*>address(indptr)
+    cdef void* data = address(indices)
+    cdef int wide = indices.dtype.itemsize == 8
+    cdef fnn_size rows = len(indptr) - 1, found
+    with nogil:
+        found = fnn_first_unsorted(pointers, data, wide, rows)
+    return found
+
+
+def all_values_finite(values):
+    """Whether all numbers of a contiguous float32 or float64 array are finite."""
+    cdef void* data = address(values)
+    cdef int kind = DTYPES[values.dtype.name]
+    cdef fnn_size n = len(values)
+    cdef bint good
+    with nogil:
+        good = kernels(kind).all_finite(1, n, data, n)
+    return good
 
 
 cdef class Exclusive:

@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastnn._kernels.core cimport fnn_kernels, fnn_update
+from fastnn._kernels.core cimport fnn_csr, fnn_entries, fnn_kernels, fnn_update
 from fastnn._kernels.threads cimport fnn_barrier, fnn_barrier_wait, fnn_flush_subnormals, fnn_restore_subnormals
 
 
@@ -23,6 +23,7 @@ cdef struct Share:
     int group, n_groups, lane, n_lanes
     int spins
     Py_ssize_t rows             # of the batch
+    Py_ssize_t first            # its first row, among those of the call
     Py_ssize_t row0, row1       # of the group
     fnn_barrier* everyone       # n_threads wait there
     fnn_barrier* team           # the n_lanes threads of the group wait there
@@ -75,6 +76,9 @@ cdef struct Run:
     char* restraints            # what those keep meanwhile
     double* row_penalty         # [max_rows]: of activities, beside the loss; NULL: there are none
     Py_ssize_t max_rows         # of a batch
+    fnn_csr csr                 # X, where it is sparse,
+    const int64_t* starts       # [rows of the call + 1] how many entries are before each row of it, in training,
+    fnn_entries entries         # and those of the batch
     char** state                # [n_ops]: what an op keeps between its methods, Op.state_size bytes
     char* transposed            # panels of W.T of all kernels that input gradients need
     Py_ssize_t unit_cols        # of a kernel that a unit covers
@@ -145,6 +149,8 @@ cdef class Op:
     cdef bint wants_dx                          # something below the source is trained
     cdef bint always_backward                   # backward makes gradients of parameters, wanted without dx too
     cdef bint has_local_gradient                # local_gradient has work to do before backward
+    cdef bint names_rows                        # sorts, before units, the rows of a kernel that the batch names,
+    cdef bint lazy                              # which are then the only ones that take a step, in step_rows
     cdef bint joins                             # backward can multiply dx by the derivative of an activation below
     cdef int below_activation, below_saved      # the one that it does multiply by, linear: none
     cdef double below_alpha
@@ -155,9 +161,12 @@ cdef class Op:
     cdef void local_gradient(self, Run* run, Share* share) noexcept nogil
     cdef void backward(self, Run* run, Share* share) noexcept nogil
     cdef void transpose(self, Run* run, Share* share) noexcept nogil
+    cdef void sort_rows(self, Run* run, Share* share) noexcept nogil
+    cdef void step_rows(self, Run* run, Share* share, UnitMode mode) noexcept nogil
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil
     cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil
     cdef void unit(self, Run* run, Py_ssize_t unit, Py_ssize_t rows, UnitMode mode, char* scratch) noexcept nogil
+
 
 cdef class DenseOp(Op):
     cdef int activation
@@ -180,6 +189,10 @@ cdef class DenseOp(Op):
     cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil
     cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
                           char* grad, Py_ssize_t ldgrad, char* sums, char* scratch) noexcept nogil
+
+
+cdef class CsrDenseOp(DenseOp):
+    cdef void load(self, Run* run, Share* share, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil
 
 
 cdef class ActivationOp(Op):
@@ -243,6 +256,7 @@ cdef class EmbeddingOp(Op):
     cdef object name
     cdef int table                                  # tensor
     cdef Py_ssize_t offset, limit, dim
+    cdef fnn_entries entries(self, Run* run, Py_ssize_t rows) noexcept nogil
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* t0, Py_ssize_t* t1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
 

@@ -43,6 +43,9 @@ class DenseOp(Op):
     users: list[DenseOp]
     def tie(self, owner: DenseOp, flip: bool) -> None: ...
 
+class CsrDenseOp(DenseOp):
+    def __init__(self, *arguments: Any) -> None: ...
+
 @disjoint_base
 class ActivationOp(Op):
     def __init__(

@@ -3,6 +3,7 @@
 from libc.string cimport memset
 
 from fastnn._kernels.core cimport *
+from fastnn._kernels.named_rows cimport ENTRY_BYTES, entries_at, grad_rows, step_named_rows
 from fastnn._kernels.updates cimport finish_gradient, step_block
 
 import numpy as np
@@ -46,6 +47,14 @@ cdef class Op:
         pass
 
     cdef void transpose(self, Run* run, Share* share) noexcept nogil:
+        pass
+
+    cdef void sort_rows(self, Run* run, Share* share) noexcept nogil:
+        """A thread's part of the order of the batch's entries; all threads meet after it."""
+        pass
+
+    cdef void step_rows(self, Run* run, Share* share, UnitMode mode) noexcept nogil:
+        """What `unit` does, for the rows that the batch names; threads take them as they come."""
         pass
 
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
@@ -230,6 +239,77 @@ cdef class DenseOp(Op):
             run.k.dense_kernel_grad(rows, i0, i1, j0, j1, x, ldx, dz, lddz, grad, ldgrad)
         if sums != NULL:
             run.k.column_sum(rows, j1 - j0, at(dz, 0, 0, j0, run.k.itemsize), lddz, sums)
+
+
+cdef class CsrDenseOp(DenseOp):
+    """A dense layer on samples that are sparse. Their entries are read where they are; for the gradient of the kernel
+    those of a batch are copied and sorted by column, which is the row of the kernel."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.names_rows = True
+
+    cdef void load(self, Run* run, Share* share, Py_ssize_t r0, Py_ssize_t r1) noexcept nogil:
+        """Entries of rows [r0, r1) of the batch to run.entries."""
+        cdef Py_ssize_t r, s, first = share.first
+        for r in range(r0, r1):
+            s = run.csr.index[first + r] if run.csr.index != NULL else first + r
+            fnn_load_entries(&run.csr, s, r * run.ld[self.target], &run.entries,
+                             run.starts[first + r] - run.starts[first])
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef const fnn_kernels* k = run.k
+        cdef int size = k.itemsize, saved = self.saved
+        cdef bint keep_z = saved != self.target, relu = self.activation == FNN_RELU and not keep_z
+        cdef Py_ssize_t j0, j1, row = share.row0, rows = share.row1 - share.row0
+        cdef char* out = at(run.y[saved], row, run.ld[saved], 0, size)
+        lane_panels(share, self.n_out, k.nr, &j0, &j1)
+        k.csr_forward(&run.csr, share.first + row, rows, run.param + self.kernel_offset * size, self.n_out, j0, j1,
+                      run.param + self.bias_offset * size if self.bias >= 0 else NULL, relu, out, run.ld[saved])
+        if keep_z or not (relu or self.activation == FNN_LINEAR):
+            k.activation_forward(self.activation, self.alpha, rows, j1 - j0, out + j0 * size, run.ld[saved],
+                                 at(run.y[self.target], row, run.ld[self.target], j0, size), run.ld[self.target])
+
+    cdef void sort_rows(self, Run* run, Share* share) noexcept nogil:
+        cdef fnn_entries entries = run.entries
+        entries.n = run.starts[share.first + share.rows] - run.starts[share.first]
+        if share.thread == 0:
+            run.entries.n = entries.n
+            entries.next[0] = entries.next[1] = 0
+        fnn_sort_entries(&entries, self.n_in, share.thread, share.n_threads)
+
+    cdef void step_rows(self, Run* run, Share* share, UnitMode mode) noexcept nogil:
+        step_named_rows(run, share, &run.entries, self.kernel, share.rows, run.dy[self.target], run.ld[self.target],
+                        mode)
+
+    cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
+        cdef Py_ssize_t col_blocks = (self.kernel_cols + unit_cols - 1) // unit_cols
+        cdef Py_ssize_t rows = UNIT_ROWS * max(1, unit_cols // self.kernel_cols)
+        if self.lazy:
+            return col_blocks if self.bias >= 0 else 0
+        return (self.kernel_rows + rows - 1) // rows * col_blocks
+
+    cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
+                    Py_ssize_t* j1) noexcept nogil:
+        """As many elements as the unit of a dense input has; where the op is lazy, a part of the bias alone."""
+        cdef Py_ssize_t col_blocks = (self.kernel_cols + unit_cols - 1) // unit_cols
+        cdef Py_ssize_t rows = UNIT_ROWS * max(1, unit_cols // self.kernel_cols)
+        i0[0] = unit // col_blocks * rows
+        j0[0] = unit % col_blocks * unit_cols
+        i1[0] = 0 if self.lazy else min(self.kernel_rows, i0[0] + rows)
+        j1[0] = min(self.kernel_cols, j0[0] + unit_cols)
+
+    cdef Py_ssize_t unit_cost(self, Py_ssize_t unit_cols, Py_ssize_t unit) noexcept nogil:
+        """The update alone, as of a table."""
+        return DenseOp.unit_cost(self, unit_cols, unit) // (1 if self.n_users else 2)
+
+    cdef void kernel_grad(self, Run* run, Py_ssize_t rows, Py_ssize_t i0, Py_ssize_t i1, Py_ssize_t j0, Py_ssize_t j1,
+                          char* grad, Py_ssize_t ldgrad, char* sums, char* scratch) noexcept nogil:
+        cdef Py_ssize_t lddz = run.ld[self.target]
+        cdef char* dz = at(run.dy[self.target], 0, 0, j0, run.k.itemsize)
+        grad_rows(run.k, &run.entries, rows, i0, i1, j1 - j0, lddz, dz, grad, ldgrad)
+        if sums != NULL:
+            run.k.column_sum(rows, j1 - j0, dz, lddz, sums)
 
 
 cdef class ActivationOp(Op):
@@ -512,7 +592,8 @@ cdef class ColumnsOp(Op):
 
 cdef class EmbeddingOp(Op):
     """y[r, c * dim ...] = row x[r, c] of the tensor `table` (limit, dim). The integers stay in the op's state for the
-    units, which are blocks of the table: every row takes the optimizer's step, named by the batch or not."""
+    units, which are blocks of the table: every row takes the optimizer's step, named by the batch or not, unless the
+    op is lazy."""
 
     def __init__(self, int source, int target, Py_ssize_t n_in, int table, Py_ssize_t offset, Py_ssize_t limit,
                  Py_ssize_t dim, bint trainable, name):
@@ -520,7 +601,11 @@ cdef class EmbeddingOp(Op):
         self.table, self.offset, self.limit, self.dim, self.name = table, offset, limit, dim, name
 
     cdef Py_ssize_t state_size(self, Py_ssize_t max_rows, int itemsize) noexcept nogil:
-        return max_rows * self.n_in * sizeof(int32_t)
+        """The integers first."""
+        return max_rows * self.n_in * (ENTRY_BYTES if self.lazy else sizeof(int32_t)) + 64
+
+    cdef fnn_entries entries(self, Run* run, Py_ssize_t rows) noexcept nogil:
+        return entries_at(run.state[self.place], run.max_rows * self.n_in, rows * self.n_in)
 
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
         cdef Py_ssize_t r0, r1, bad
@@ -547,7 +632,22 @@ cdef class EmbeddingOp(Op):
         for r in range(r0, r1):
             memset(at(run.dy[self.source], r, run.ld[self.source], 0, run.k.itemsize), 0, self.n_in * run.k.itemsize)
 
+    cdef void sort_rows(self, Run* run, Share* share) noexcept nogil:
+        cdef fnn_entries entries = self.entries(run, share.rows)
+        cdef Py_ssize_t e
+        for e in range(entries.n * share.thread // share.n_threads, entries.n * (share.thread + 1) // share.n_threads):
+            entries.at[e] = e // self.n_in * run.ld[self.target] + e % self.n_in * self.dim
+        if share.thread == 0:
+            entries.next[0] = entries.next[1] = 0
+        fnn_sort_entries(&entries, self.limit, share.thread, share.n_threads)
+
+    cdef void step_rows(self, Run* run, Share* share, UnitMode mode) noexcept nogil:
+        cdef fnn_entries entries = self.entries(run, share.rows)
+        step_named_rows(run, share, &entries, self.table, 0, run.dy[self.target], run.ld[self.target], mode)
+
     cdef Py_ssize_t n_units(self, Py_ssize_t unit_cols) noexcept nogil:
+        if self.lazy:
+            return 0
         cdef Py_ssize_t cols = min(self.dim, unit_cols), rows = UNIT_ROWS * (unit_cols // cols)
         return (self.limit + rows - 1) // rows * ((self.dim + cols - 1) // cols)
 

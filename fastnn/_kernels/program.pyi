@@ -39,7 +39,16 @@ class Program:
     trains: bool
     keeps_gradients: bool
     has_python: bool
-    def __init__(self, dtype: str, n_inputs: int, rules: dict[int, int] | None = None) -> None: ...
+    sparse: bool
+    lazy: bool
+    def __init__(
+        self,
+        dtype: str,
+        n_inputs: int,
+        rules: dict[int, int] | None = None,
+        sparse: bool = False,
+        lazy: bool = False,
+    ) -> None: ...
     def tensor(
         self, offset: int, shape: Sequence[int], multiplier: float = 1.0, trainable: bool = True
     ) -> int: ...
@@ -145,15 +154,16 @@ class Workspace:
 class Data:
     n: int
     n_classes: int
-    keep: tuple[_Array, _Array | None, _Array | None, _Array | None]
+    keep: tuple[Any, _Array | None, _Array | None, _Array | None]
     def __init__(
         self,
-        x: _Array,
+        x: Any,
         labels: _Array | None = None,
         targets: _Array | None = None,
         weight: _Array | None = None,
         n_classes: int = 0,
     ) -> None: ...
+    sparse: bool
     def part(self, first: int, last: int) -> Data: ...
 
 @disjoint_base
@@ -218,7 +228,7 @@ class Pool:
     program: Program
     idle: list[Runner]
     def __init__(self, program: Program, param: _Array) -> None: ...
-    def predict(self, x: _Array, n_threads: int) -> _Array: ...
+    def predict(self, x: Any, n_threads: int) -> _Array: ...
     def evaluate(
         self, data: Data, n_threads: int, metrics: Sequence[_MetricSpec] = (), loss_sum: float = 0.0
     ) -> float: ...

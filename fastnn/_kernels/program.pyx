@@ -20,7 +20,8 @@ from libc.string cimport memcpy, memset
 from fastnn._kernels.conv_ops cimport ConvOp, PoolOp
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
-from fastnn._kernels.door cimport Array, address, look_at
+from fastnn._kernels.door cimport Array, address, csr_of, look_at
+from fastnn._kernels.named_rows cimport ENTRY_BYTES, entries_at
 from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp, SReluOp
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.restraints cimport *
@@ -98,6 +99,7 @@ def aligned_zeros(Py_ssize_t n, dtype, Py_ssize_t skew=0):
 
 
 cdef object empty = np.empty
+cdef object ndarray = np.ndarray
 
 cdef Tensor layout
 cdef Py_ssize_t base = <Py_ssize_t><char*>&layout
@@ -134,6 +136,10 @@ cdef class Program:
     cdef bint has_activities            # penalties on them
     cdef bint meets                     # an op does
     cdef readonly Py_ssize_t n_inputs, n_outputs
+    cdef readonly bint sparse           # X comes as a Csr, which the first op reads where it is
+    cdef readonly bint lazy             # of a kernel only those rows take a step that the batch names
+    cdef bint names_rows                # an op does
+    cdef Py_ssize_t sparse_cols         # outputs of the op that reads a Csr
     cdef readonly str dtype
     cdef readonly Py_ssize_t transposed_size
     cdef readonly double work           # multiply-adds of a forward pass, a row
@@ -160,11 +166,11 @@ cdef class Program:
     cdef void* last                     # op
     cdef list producers
 
-    def __init__(self, dtype, Py_ssize_t n_inputs, rules=None):
+    def __init__(self, dtype, Py_ssize_t n_inputs, rules=None, bint sparse=False, bint lazy=False):
         self.dtype = dtype
         self.k = kernels(DTYPES[dtype])
-        self.n_inputs = n_inputs
-        self.ops, self.widths, self.producers = [], [n_inputs], [None]
+        self.n_inputs, self.sparse, self.lazy = n_inputs, sparse, lazy
+        self.ops, self.widths, self.producers = [], [0 if sparse else n_inputs], [None]
         self.forward_tuners, self.tensor_places, self.tensor_rows, self.groups = {}, {}, [], []
         self.rules = rules or {}
         self.views, self.gradient_views, self.kernel_owners = {}, {}, {}
@@ -250,6 +256,8 @@ cdef class Program:
         return self.tensor_rows[tensor][0] if tensor >= 0 else -1
 
     def _add(self, Op op):
+        if self.sparse and 0 in op.sources and (self.ops or not isinstance(op, CsrDenseOp)):
+            raise ValueError("sparse samples go to one dense layer, the first; another op was to take them")
         op.place = len(self.ops)
         self.ops.append(op)
         self.widths.append(op.n_out)
@@ -260,8 +268,13 @@ cdef class Program:
               bint flip=False):
         """kernel and bias are tensors; bias -1: none. The first op with a kernel owns it, the others are tied to it;
         `flip`: with the kernel transposed."""
-        cdef DenseOp op = DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha, kernel,
-                                  self._offset(kernel), bias, self._offset(bias), trainable)
+        cdef DenseOp op
+        if self.sparse and source == 0:
+            op = CsrDenseOp(source, len(self.widths), self.n_inputs, n_out, activation, alpha, kernel,
+                            self._offset(kernel), bias, self._offset(bias), trainable)
+        else:
+            op = DenseOp(source, len(self.widths), self.widths[source], n_out, activation, alpha, kernel,
+                         self._offset(kernel), bias, self._offset(bias), trainable)
         owner = self.kernel_owners.setdefault(kernel, op)
         if owner is not op:
             op.tie(owner, flip)
@@ -358,9 +371,11 @@ cdef class Program:
 
     def embedding(self, int source, Py_ssize_t limit, Py_ssize_t dim, int table, bint trainable, name):
         """table: a tensor (limit, dim)."""
-        self.table_work += 2.0 * limit * dim if trainable else 0.0
-        return self._add(EmbeddingOp(source, len(self.widths), self.widths[source], table, self._offset(table), limit,
-                                     dim, trainable, name))
+        cdef EmbeddingOp op = EmbeddingOp(source, len(self.widths), self.widths[source], table, self._offset(table),
+                                          limit, dim, trainable, name)
+        op.names_rows = op.lazy = trainable and self.lazy
+        self.table_work += 2.0 * limit * dim if trainable and not op.lazy else 0.0
+        return self._add(op)
 
     def _readers(self):
         """How many ops read each buffer."""
@@ -423,15 +438,24 @@ cdef class Program:
             self._lay_out_penalties()
         for op in self.ops:
             below = self.producers[op.source]
-            if isinstance(op, DenseOp):
+            self.names_rows = self.names_rows or (op.trainable and op.names_rows)
+            sparse = isinstance(op, SparseDenseOp)
+            if isinstance(op, CsrDenseOp):
+                self.sparse_cols = op.n_out
+                # The gradient of a kernel that other layers use too is not sparse.
+                op.lazy = op.trainable and self.lazy and not (<DenseOp>op).n_users
+                if op.trainable and not op.lazy:
+                    self.table_work += 2.0 * op.n_in * op.n_out
+            elif isinstance(op, DenseOp):
                 dense = op
-                sparse = isinstance(op, SparseDenseOp)
                 if sparse:
                     (<SparseDenseOp>op).trains = training
                 self.cuts_rows = self.cuts_rows or sparse or dense.uses > 1
                 self.convolves = self.convolves or dense.uses > 1
                 self.work += <double>dense.kernel_rows * dense.kernel_cols * dense.uses
                 self.kernel_bytes += <double>dense.kernel_rows * dense.kernel_cols * self.k.itemsize
+            if isinstance(op, DenseOp):
+                dense = op
                 if dense.owner is None:
                     dense.wt_offset = -1
                     if not sparse and any([user.flip or (training and needs[user.source])
@@ -457,6 +481,19 @@ cdef class Program:
         self.op_array = <void**><size_t>self.op_storage.ctypes.data
         self.last = self.op_array[self.n_ops - 1]
         self.n_outputs = (<Op>self.last).n_out
+        if training and self.lazy:
+            self._check_lazy()
+
+    def _check_lazy(self):
+        cdef Op op
+        for op in self.ops:
+            if op.lazy:
+                tensor = (<EmbeddingOp>op).table if isinstance(op, EmbeddingOp) else (<DenseOp>op).kernel
+                row = self.tensor_table[tensor]
+                if row["sums"] >= 0 or row["extra"] >= 0:
+                    raise ValueError(f"the regularizer of a kernel of {row['rows']} rows has a gradient for all of "
+                                     "them, but a lazy optimizer leaves those alone that a batch does not name: take "
+                                     "the regularizer away, or another optimizer")
 
     cdef Py_ssize_t rows_within(self, Py_ssize_t most, double limit) noexcept:
         """`most` rows, of images and wide sparse layers only so many as fill `limit` bytes of buffers, 16 at least."""
@@ -467,9 +504,9 @@ cdef class Program:
         training then needs a gradient block."""
         return self.work * rows / n_threads > LONGEST
 
-    cdef Tuner forward_tuner(self, int n_threads, Py_ssize_t rows):
-        """What is known about teams of at most `n_threads` for about so many rows, forward only."""
-        cdef double work = self.work * rows
+    cdef Tuner forward_tuner(self, int n_threads, Py_ssize_t rows, double work):
+        """What is known about teams of at most `n_threads` for about so many rows of `work` each, forward only."""
+        work *= rows
         cdef int magnitude = 0
         if n_threads == 1 or work < 2 * LEAST_WORK:
             return alone
@@ -502,6 +539,8 @@ cdef class Workspace:
     cdef int scratch_threads
     cdef Whole whole                    # None where updates need no whole gradients
     cdef Py_ssize_t n_params
+    cdef object entries                 # memory of run.entries
+    cdef Py_ssize_t most_entries
 
     def __init__(self, Program program, param, Py_ssize_t max_rows, grad=None, slots=(), mask=None):
         """param, grad and each of slots: the flat blocks, (n_params,) of the program's dtype; mask: of uint8."""
@@ -606,6 +645,19 @@ cdef class Workspace:
         self.run.restraints = <char*><size_t>memory.ctypes.data
         return 0
 
+    cdef int reserve_entries(self, Py_ssize_t most) except -1:
+        """Memory for the entries of a batch of sparse samples."""
+        cdef int itemsize = self.run.k.itemsize
+        if most >= 1 << 32:
+            raise ValueError(f"a batch has {most} non-zeros; 2**32 - 1 are allowed: give a smaller batch_size")
+        if most > self.most_entries or self.run.entries.row == NULL:
+            self.entries = aligned_zeros(most * (ENTRY_BYTES + itemsize) + 64, np.uint8)
+            self.nbytes += self.entries.nbytes
+            self.most_entries = most
+            self.run.entries = entries_at(<char*><size_t>self.entries.ctypes.data, most, 0)
+            self.run.entries.value = <char*>(self.run.entries.next + 2)
+        return 0
+
     cdef void reserve_scratch(self, int n_threads):
         if n_threads > self.scratch_threads:
             scratch = aligned_zeros(n_threads * self.scratch_bytes, np.uint8)
@@ -617,7 +669,7 @@ cdef class Workspace:
 cdef class Data:
     """X, and for training and evaluation y and weights, as the loops read them. Checked by the caller.
 
-    x : ndarray (n, n_inputs), any strides and any dtype of `SOURCES`
+    x : ndarray (n, n_inputs), any strides and any dtype of `SOURCES`; or a Csr of the program's dtype
     labels : int32 (n,) in [0, n_classes), or None
     targets : (n, n_outputs) contiguous, the program's dtype, or None
     weight : float64 (n,) or None
@@ -625,14 +677,20 @@ cdef class Data:
 
     cdef readonly Py_ssize_t n, n_classes
     cdef readonly object keep           # (x, labels, targets, weight)
-    cdef Array x, targets               # data is NULL without targets
+    cdef Array x, targets               # data is NULL without targets, and where x is a Csr
+    cdef readonly bint sparse           # it is
+    cdef fnn_csr csr
     cdef const int32_t* labels
     cdef const double* weight
 
     def __init__(self, x, labels=None, targets=None, weight=None, Py_ssize_t n_classes=0):
         self.n_classes = n_classes
         self.keep = (x, labels, targets, weight)
-        self.x = look_at(x)
+        if isinstance(x, ndarray):
+            self.x = look_at(x)
+        else:
+            self.csr, self.sparse = csr_of(x), True
+            self.x.rows, self.x.cols = x.shape
         self.n = self.x.rows
         if labels is not None:
             self.labels = <const int32_t*>address(labels)
@@ -809,6 +867,8 @@ cdef class Runner:
     cdef dict tuners                # by threads allowed and rows of a batch
     cdef int spins
     cdef Data data
+    cdef object starts              # memory of run.starts
+    cdef double work_of_rows        # multiply-adds of a row's forward pass, on average
     cdef bint look_between_ops
 
     def __init__(self, Workspace work):
@@ -821,6 +881,11 @@ cdef class Runner:
         memset(loop, 0, sizeof(Loop))
         self.check_data(data)
         self.data, self.tick = data, tick
+        self.work_of_rows = self.program.work
+        if data.sparse:
+            self.work.run.csr = data.csr
+            self.work_of_rows += (<double>(data.csr.indptr[data.n] - data.csr.indptr[0]) * self.program.sparse_cols
+                                  / data.n)
         loop.n, loop.batch = data.n, batch
         loop.n_batches = loop.last = (data.n + batch - 1) // batch
         loop.next_tick = fnn_clock() + TICK
@@ -832,7 +897,7 @@ cdef class Runner:
         if (n_threads, rows) not in self.tuners:
             if len(self.tuners) >= MAX_TUNERS:
                 self.tuners.clear()
-            self.tuners[n_threads, rows] = Tuner(n_threads, rows, program.work * rows * 3 + program.table_work,
+            self.tuners[n_threads, rows] = Tuner(n_threads, rows, self.work_of_rows * rows * 3 + program.table_work,
                                                  program.kernel_bytes)
         return self.tuners[n_threads, rows]
 
@@ -847,11 +912,11 @@ cdef class Runner:
         loop.piece = loop.batch
         if not (self.program.has_python or (self.program.meets and self.work.run.backward)):
             loop.piece = <Py_ssize_t>max(16.0, min(<double>self.program.rows_within(PIECE_ROWS, PIECE_BYTES),
-                                                   LONGEST * loop.n_lanes / max(1.0, self.program.work)))
+                                                   LONGEST * loop.n_lanes / max(1.0, self.work_of_rows)))
         if self.work.run.backward or self.work.op_scratch:
             self.work.reserve_scratch(n_threads)
             loop.scratch, loop.scratch_bytes = self.work.scratch, self.work.scratch_bytes
-        self.look_between_ops = self.program.work * loop.piece > LONG_PIECE
+        self.look_between_ops = self.work_of_rows * loop.piece > LONG_PIECE
 
     cdef int reserve_barriers(self, int n_threads) except -1:
         # Two cache lines a team: spinning on one must not slow another.
@@ -863,6 +928,11 @@ cdef class Runner:
 
     cdef int check_data(self, Data data) except -1:
         """What the kernels rely on, whatever the layers above have checked: widths, and labels below the width."""
+        if data.sparse != self.program.sparse:
+            raise ValueError("a program for sparse samples was given dense ones, or the other way round")
+        if data.sparse and data.csr.itemsize != self.program.k.itemsize:
+            raise ValueError(f"sparse samples must be of the program's dtype {self.program.dtype}; received "
+                             f"{8 * data.csr.itemsize} bits")
         if data.x.cols != self.program.n_inputs:
             raise ValueError(f"x has {data.x.cols} columns; the program takes {self.program.n_inputs}")
         if data.labels != NULL and data.n_classes > self.program.n_outputs:
@@ -955,13 +1025,17 @@ cdef class Runner:
         """Rows r0 .. r1 of the batch that starts at `start`, into buffer 0."""
         cdef Run* run = &self.work.run
         cdef Py_ssize_t first = start + r0
+        if run.row_penalty != NULL:
+            memset(run.row_penalty + r0, 0, (r1 - r0) * sizeof(double))
+        if self.program.sparse:
+            if run.backward and (<Op>self.program.op_array[0]).trainable:
+                (<CsrDenseOp>self.program.op_array[0]).load(run, share, r0, r1)
+            return
         run.k.gather(self.data.x.source, r1 - r0, <Py_ssize_t>(<Op>self.program.op_array[0]).n_in,
                      self.data.x.data + (0 if self.loop.index != NULL else first * self.data.x.row_stride),
                      self.data.x.row_stride, self.data.x.col_stride,
                      self.loop.index + first if self.loop.index != NULL else NULL,
                      at(run.y[0], r0, run.ld[0], 0, run.k.itemsize), run.ld[0])
-        if run.row_penalty != NULL:
-            memset(run.row_penalty + r0, 0, (r1 - r0) * sizeof(double))
 
     cdef void forward(self, Share* share) noexcept nogil:
         cdef int i
@@ -1079,6 +1153,8 @@ cdef class Runner:
         cdef int i
         if share.n_threads != self.loop.n_threads:          # fewer threads than asked for: the first takes all
             begin, end = 0, self.loop.unit_starts[self.loop.n_threads] if share.thread == 0 else 0
+        if self.program.names_rows:
+            self.named_rows(share, mode)
         for i in range(self.program.n_ops):
             op = self.program.op_array[i]
             if not (<Op>op).trainable:
@@ -1092,6 +1168,22 @@ cdef class Runner:
                         return
                 (<Op>op).unit(run, u, share.rows, mode, share.scratch)
             before += n
+
+    cdef void named_rows(self, Share* share, UnitMode mode) noexcept nogil:
+        """The rows of kernels that the batch names: in their order for the units, or their steps where ops are lazy."""
+        cdef Run* run = &self.work.run
+        cdef void* op
+        cdef int i
+        if mode != UPDATE:
+            for i in range(self.program.n_ops):
+                op = self.program.op_array[i]
+                if (<Op>op).names_rows and (<Op>op).trainable:
+                    (<Op>op).sort_rows(run, share)
+            meet(share)
+        for i in range(self.program.n_ops):
+            op = self.program.op_array[i]
+            if (<Op>op).lazy and (<Op>op).trainable:
+                (<Op>op).step_rows(run, share, mode)
 
     cdef void account(self, Share* share, Py_ssize_t start) noexcept nogil:
         """The first thread adds up the batch's loss and metrics, in the order of the rows."""
@@ -1135,6 +1227,7 @@ cdef class Runner:
         again where `training`."""
         cdef Py_ssize_t row0, row1, r0, r1, n
         set_rows(share, rows)
+        share.first = start
         row0, row1 = share.row0, share.row1
         n = max(1, (row1 - row0 + self.loop.piece - 1) // self.loop.piece)
         cdef Py_ssize_t i
@@ -1374,6 +1467,7 @@ cdef class Runner:
             # Every group keeps its rows of the buffers in the last, shorter piece: it may be ahead of the others.
             set_rows(&share, loop.batch)
             share.rows, share.row0, share.row1 = rows, min(rows, share.row0), min(rows, share.row1)
+            share.first = start
             if share.thread == 0:
                 self.look(&share)
             lane_rows(&share, &r0, &r1)
@@ -1410,7 +1504,7 @@ cdef class Runner:
         if n_threads > 1:
             with nogil, parallel(num_threads=n_threads):
                 self.thread(kind)
-        elif self.program.effort * self.loop.n > SHORT:
+        elif (self.program.effort + self.work_of_rows - self.program.work) * self.loop.n > SHORT:
             with nogil:
                 self.thread(kind)
         else:
@@ -1421,7 +1515,7 @@ cdef class Runner:
 
     cdef void forget(self) noexcept:
         """What is the caller's, who may drop it."""
-        self.data = self.tick = self.each = self.optimizer = self.metric_arrays = None
+        self.data = self.tick = self.each = self.optimizer = self.metric_arrays = self.starts = None
 
     def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, rates, uint64_t seed, int n_threads,
               metrics=(), tick=None, Py_ssize_t first=0, double loss_sum=0.0, each=None, Py_ssize_t every=1):
@@ -1455,6 +1549,7 @@ cdef class Runner:
         self.set_restraints()
         self.optimizer, self.each, loop.every = optimizer, each, every if each is not None else 0
         loop.index = <const int64_t*>address(index) if index is not None else NULL
+        self.set_entries(index)
         loop.memory = <double*>address(optimizer.memory)
         loop.update = True
         run.step, run.seed = optimizer.step, seed
@@ -1480,6 +1575,18 @@ cdef class Runner:
             optimizer.step = run.step
             self.forget()
         return loop.loss_sum, loop.batches_done, bool(loop.nonfinite), bool(run.overflow)
+
+    cdef int set_entries(self, index) except -1:
+        """Where the entries of sparse samples begin, in the order of `index`, and memory for those of a batch."""
+        cdef Py_ssize_t n = self.loop.n, batch = self.loop.batch
+        if not self.data.sparse:
+            return 0
+        self.starts = self.data.keep[0].starts(index)
+        ends = self.starts[np.minimum(np.arange(batch, n + batch, batch), n)]
+        self.work.reserve_entries((ends - self.starts[:n:batch]).max())
+        self.work.run.csr.index = self.loop.index
+        self.work.run.starts = <const int64_t*>address(self.starts)
+        return 0
 
     cdef int set_optimizer(self, Optimizer optimizer) except -1:
         cdef Loop* loop = &self.loop
@@ -1514,6 +1621,7 @@ cdef class Runner:
         cdef Run* run = &self.work.run
         cdef Team team = self.tuner(team_size(n_threads), data.n).best
         run.step, run.seed, run.training, run.backward = 0, seed, training, 1
+        self.set_entries(None)
         self.set_team(team)
         self.set_loss(())
         self.set_units(team.n_threads)
@@ -1564,7 +1672,7 @@ cdef class Runner:
         """The region of a call that only goes forward."""
         cdef Run* run = &self.work.run
         cdef Py_ssize_t n = self.loop.n
-        cdef Tuner tuner = self.program.forward_tuner(team_size(n_threads), n)
+        cdef Tuner tuner = self.program.forward_tuner(team_size(n_threads), n, self.work_of_rows)
         cdef Team team = tuner.choose(1)
         cdef double begin = 0.0 if team is alone.best else fnn_clock()
         run.training = run.backward = 0

@@ -32,6 +32,10 @@ from fastnn.kernels.convolution import (
     max_pooling2d_backward,
     max_pooling2d_forward,
 )
+from fastnn.kernels.csr import (
+    csr_dense_forward,
+    csr_dense_kernel_grad,
+)
 from fastnn.kernels.dense import (
     dense_backward,
     dense_forward,
@@ -134,6 +138,8 @@ __all__ = [
     "compressed_rows",
     "conv2d_backward",
     "conv2d_forward",
+    "csr_dense_forward",
+    "csr_dense_kernel_grad",
     "dense_backward",
     "dense_forward",
     "drop_smallest",

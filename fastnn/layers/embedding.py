@@ -22,7 +22,7 @@ class Embedding(Layer):
 
     For categories: samples of shape (n_columns,) become (n_columns, output_dim), all columns from one table;
     :class:`Flatten` behind it costs nothing. Every row of the table takes every step of the optimizer, with a gradient
-    of zero where the batch has not named it, as in Keras.
+    of zero where the batch has not named it, as in Keras; unless that is :class:`~fastnn.optimizers.LazyAdam`.
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
 An optimizer holds numbers only; the kernels take its steps, and the model keeps its slots (the arrays that
 last from step to step). In the formulas ``p`` is a parameter, ``g`` its gradient, ``t`` the step (the first
 is 1) and ``lr`` the learning rate. With a `weight_decay` every step begins with
-``p -= lr * weight_decay * p`` (Loshchilov and Hutter, 2019). All optimizers but `LBFGS` take the options of `Optimizer`
-as keywords.
+``p -= lr * weight_decay * p`` (Loshchilov and Hutter, 2019). All optimizers but `LBFGS` and `LazyAdam` take the options
+of `Optimizer` as keywords.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastnn.named import find
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.descent import SGD, Adadelta, Adagrad, Ftrl, Lion, RMSprop
 from fastnn.optimizers.lbfgs import LBFGS
-from fastnn.optimizers.moments import Adam, Adamax, AdamW, Nadam, RAdam, ScheduleFreeAdamW
+from fastnn.optimizers.moments import Adam, Adamax, AdamW, LazyAdam, Nadam, RAdam, ScheduleFreeAdamW
 from fastnn.optimizers.tensors import Adafactor, Lamb, Muon
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Adadelta",
     "Adam",
     "AdamW",
+    "LazyAdam",
     "Adamax",
     "Nadam",
     "Lion",
@@ -43,8 +44,8 @@ __all__ = [
 ]
 
 _CLASSES: tuple[type[Optimizer], ...] = (
-    SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, Nadam, Lion, RAdam, Ftrl, ScheduleFreeAdamW, Lamb, Adafactor,
-    Muon, LBFGS,
+    SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, LazyAdam, Adamax, Nadam, Lion, RAdam, Ftrl, ScheduleFreeAdamW, Lamb,
+    Adafactor, Muon, LBFGS,
 )
 _TABLE: dict[str, Callable[..., Optimizer]] = {cls.name: cls for cls in _CLASSES}
 

@@ -107,6 +107,7 @@ class Optimizer(Named):
     """
 
     kind: str
+    lazy = False    # whether rows of kernels that a batch does not name stay as they are
     hyper: tuple[float, ...] = ()
     slots: tuple[str, ...] = ()
     clipnorm: float | None

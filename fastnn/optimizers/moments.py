@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+import inspect
+from typing import Any, Unpack
 
 from fastnn.constraints import Constraint
 from fastnn.inputs import check_count
 from fastnn.named import number
 from fastnn.optimizers.base import NOT_NEGATIVE, RATE, Optimizer, Options, Rate, flag
 
-__all__ = ["Moments", "Adam", "AdamW", "Adamax", "Nadam", "RAdam", "ScheduleFreeAdamW"]
+__all__ = ["Moments", "Adam", "AdamW", "LazyAdam", "Adamax", "Nadam", "RAdam", "ScheduleFreeAdamW"]
 
 
 class Moments(Optimizer):
@@ -71,6 +72,73 @@ class Adam(Moments):
         self.amsgrad = flag("amsgrad", amsgrad)
         self.kind = "amsgrad" if self.amsgrad else "adam"
         self.slots = ("m", "v", "v_hat") if self.amsgrad else ("m", "v")
+
+
+class LazyAdam(Moments):
+    """Adam that leaves rows alone which a batch does not name, as ``torch.optim.SparseAdam`` does.
+
+    The kernel of the first layer, where samples are sparse, and the tables of :class:`~fastnn.layers.Embedding` get
+    gradients for few of their rows. `Adam` moves the others too: their mean gradients decay and go on pushing. This
+    optimizer changes of such an array only the rows that the batch has an entry for, and their ``m`` and ``v``; ``t``
+    counts all steps. A step takes a time that grows with the entries of the batch, not with the number of columns.
+    All other parameters take Adam's step, and with dense samples so does the first kernel.
+
+    Rare columns learn faster than with Adam, whose ``v`` has forgotten their last gradient when the next one comes, and
+    do not drift in between; where all columns occur in each batch there is no difference. A kernel that another layer
+    is tied to takes Adam's steps. Regularizers on the kernels in question are refused, and of the options of
+    `Optimizer` there is `clipvalue` alone: the others look at all rows. Weight decay is that of the rows which take a
+    step.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule, default 0.001
+        At least 0.
+    beta_1 : float, default 0.9
+        In [0, 1).
+    beta_2 : float, default 0.999
+        In [0, 1).
+    epsilon : float, default 1e-7
+        At least 0; added to the root.
+    weight_decay : float, optional
+        At least 0.
+    clipvalue : float, optional
+        Each element of the gradient is held in [-clipvalue, clipvalue]; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that does not exist, of another type or out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse
+    >>> import fastnn as fnn
+    >>> model = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(2)], seed=0)
+    >>> model.compile(fnn.optimizers.LazyAdam(0.1), "mse")
+    >>> before = model.layers[0].kernel.copy()
+    >>> x = scipy.sparse.csr_array([[0.0, 3.0, 0.0, 0.0]])
+    >>> loss = model.train_on_batch(x, [[1.0, 2.0]])
+    >>> (model.layers[0].kernel != before).any(axis=1)
+    array([False,  True, False, False])
+    """
+
+    name = "lazy_adam"
+    kind = "adam"
+    slots = ("m", "v")
+    lazy = True
+
+    def __init__(self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+                 epsilon: float = 1e-7, weight_decay: float | None = None, clipvalue: float | None = None,
+                 **unknown: Any) -> None:
+        self._refuse(unknown)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay, clipvalue=clipvalue)
+
+    @classmethod
+    def _arguments_of(cls) -> dict[str, Any]:
+        # The keywords that it takes only to refuse them are no options.
+        return {name: argument.default for name, argument in inspect.signature(cls).parameters.items()
+                if argument.kind is not argument.VAR_KEYWORD}
 
 
 class AdamW(Adam):

@@ -20,6 +20,10 @@ from fastnn.reference.convolution import (
     max_pooling2d_backward,
     max_pooling2d_forward,
 )
+from fastnn.reference.csr import (
+    csr_dense_forward,
+    csr_dense_kernel_grad,
+)
 from fastnn.reference.dense import (
     dense_backward,
     dense_forward,
@@ -122,6 +126,8 @@ __all__ = [
     "compressed_rows",
     "conv2d_backward",
     "conv2d_forward",
+    "csr_dense_forward",
+    "csr_dense_kernel_grad",
     "dense_backward",
     "dense_forward",
     "drop_smallest",

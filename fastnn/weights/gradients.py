@@ -15,6 +15,7 @@ from fastnn.initializers import compute_fans
 from fastnn.layers import PReLU, SparseDense, SReLU
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
+from fastnn.sparse_inputs import refuse_sparse
 from fastnn.weights.backward import loss_gradient, pulled_back, training_outputs
 from fastnn.weights.statistics import table
 from fastnn.weights.transfer import named_weights
@@ -151,12 +152,14 @@ def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | No
     sigmoid passes at most a quarter of a gradient on: use relu with he_normal, or tanh with glorot_uniform
     """
     own = named_weights(model, "model")
+    refuse_sparse(x, "diagnose_gradients")
     threads = effective_n_threads(n_threads)
     with model._exclusively("diagnose_gradients", from_callback=True):
         data = model._built_data(x, y, None)
         if data.n < 2:
             raise ValueError(f"x must have at least two samples, or every unit would look dead; received {data.n}")
-        outputs = _outputs(model, data.keep[0], threads)
+        rows_of_x: Any = data.keep[0]
+        outputs = _outputs(model, rows_of_x, threads)
         gradients = _output_gradients(model, outputs, data, threads)
     of_weights = dict(zip(own, model.gradients(x, y, training=True, n_threads=threads), strict=True))
     places = [i for i, layer in enumerate(model.layers[:-1]) if layer.count_params()]
@@ -167,7 +170,7 @@ def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | No
     last = rows[-1].gradient_rms
     ratio = rows[0].gradient_rms / last if last else math.nan
     verdict = "vanishing" if ratio < VANISHING else "exploding" if ratio > EXPLODING else "healthy"
-    return GradientReport(rows, ratio, verdict, tuple(_advice(model, rows, places, verdict, data.keep[0])))
+    return GradientReport(rows, ratio, verdict, tuple(_advice(model, rows, places, verdict, rows_of_x)))
 
 
 def _outputs(model: Sequential, x: Array, threads: int) -> list[Array]:

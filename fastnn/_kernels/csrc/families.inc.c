@@ -13,6 +13,7 @@
 #include "rows.inc.c"
 #include "structure.inc.c"
 #include "sparse.inc.c"
+#include "csr.inc.c"
 #include "noise.inc.c"
 #include "norms.inc.c"
 
@@ -69,6 +70,9 @@ static const fnn_kernels FN(table) = {
     .sparse_turn = FN(sparse_turn),
     .sparse_forward = FN(sparse_forward),
     .sparse_backward = FN(sparse_backward),
+    .csr_forward = FN(csr_forward),
+    .entry_grad = FN(entry_grad),
+    .all_within = FN(all_within),
     .keep_scaled = FN(keep_scaled),
     .gaussian = FN(gaussian),
     .column_moments = FN(column_moments),

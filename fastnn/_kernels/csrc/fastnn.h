@@ -215,6 +215,28 @@ typedef struct {
     const int64_t *places;   /* (nnz,), or NULL */
 } fnn_pattern;
 
+/* Samples in compressed rows: those of row s are entries [indptr[s], indptr[s + 1]). */
+typedef struct {
+    const int64_t *indptr;
+    const void *indices;        /* columns: int64_t where wide, else int32_t */
+    const void *values;         /* of the table's dtype */
+    const int64_t *index;       /* row r is sample index[r]; NULL: r */
+    fnn_size cols;
+    int wide, itemsize;
+} fnn_csr;
+
+/* What the samples of a batch have to do with the rows of a kernel: entry e adds value[e] (1 where value is NULL) times
+ * the vector at dy + at[e] to the gradient of row[e]. */
+typedef struct {
+    fnn_size n;                 /* below 2^32 */
+    int32_t *row;
+    int64_t *at;
+    void *value;
+    uint64_t *key;              /* row << 32 | e, in order */
+    uint64_t *spare;            /* as long */
+    int64_t *next;              /* [2]: which part is taken next, of the gradients and of the updates */
+} fnn_entries;
+
 typedef struct {
     const char *isa;
     int itemsize;
@@ -366,6 +388,17 @@ typedef struct {
                             const void *turned_dz, const void *values, void *grad, int activation, double alpha,
                             const void *saved, fnn_size ldsaved, void *dx, fnn_size lddx, void *scratch);
 
+    /* csr.inc.c */
+    /* Columns [j0, j1) of y = x @ W + bias for rows [first, first + rows) of x; clipped at zero where relu. */
+    void (*csr_forward)(const fnn_csr *x, fnn_size first, fnn_size rows, const void *w, fnn_size ldw, fnn_size j0,
+                        fnn_size j1, const void *bias, int relu, void *y, fnn_size ldy);
+    /* g (cols,) = the sum over entries key[k0 .. k1), all of one row. `rows` of dy, which are ld apart, are summed in the
+     * blocks of dense_kernel_grad; 0: in one chain, as embed_grad does. */
+    void (*entry_grad)(const fnn_entries *entries, fnn_size k0, fnn_size k1, fnn_size rows, fnn_size ld, fnn_size cols,
+                       const void *dy, void *g);
+    /* Whether n indices, int64_t where wide, else int32_t, are in [0, limit); 0 < limit. */
+    int (*all_within)(fnn_size n, const void *index, int wide, fnn_size limit);
+
     /* noise.inc.c */
     /* y = keep ? x * scale + offset : other; an element is dropped with probability `rate`. Where `kept` is not NULL,
      * bit c % 64 of kept[r * ldkept + c / 64] says whether it was kept. */
@@ -478,5 +511,26 @@ void fnn_merge_pattern(fnn_size rows, fnn_size cols, const int64_t *indptr, cons
  * of all, or of those with one sign. Equal ones go in their order. `counts` is memory for 65536 numbers. */
 void fnn_drop_smallest(int itemsize, fnn_size n, const void *values, int sign, fnn_size count, fnn_size *counts,
                        uint8_t *kept);
+
+/* entries.c. One thread's part of entries->key, for rows below `limit`: all threads make all of it. */
+void fnn_sort_entries(const fnn_entries *entries, fnn_size limit, int thread, int n_threads);
+/* What is still to be done is taken by whoever comes first: numbers from 0 on. */
+static inline int64_t fnn_take(int64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
+/* Memory that is needed soon */
+static inline void fnn_send_for(const void *p, fnn_size bytes)
+{
+    for (fnn_size b = 0; b < bytes; b += 64) __builtin_prefetch((const char *)p + b);
+}
+/* The first k whose key is of `row` or a later one. */
+fnn_size fnn_first_entry(const fnn_entries *entries, fnn_size row);
+/* The entries of a sample, of which all are `at` in dy, as numbers e, e + 1, ...; returns how many. */
+fnn_size fnn_load_entries(const fnn_csr *x, fnn_size sample, fnn_size at, const fnn_entries *entries, fnn_size e);
+
+/* What is wrong with an indptr of rows + 1 numbers for `length` entries, and in which row. */
+enum { FNN_CSR_GOOD, FNN_CSR_BEGIN, FNN_CSR_DECREASES, FNN_CSR_END };
+int fnn_csr_fault(const void *indptr, int wide, fnn_size rows, fnn_size length, fnn_size *row);
+/* First entry that is no column in [0, limit), or is not above the one before it in its row; or -1. */
+fnn_size fnn_first_outside(const void *indices, int wide, fnn_size n, fnn_size limit);
+fnn_size fnn_first_unsorted(const int64_t *indptr, const void *indices, int wide, fnn_size rows);
 
 #endif
