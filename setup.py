@@ -130,7 +130,7 @@ extensions = [
     extension("dispatch"),
     extension("door", ["source_scan.c", "entries.c"]),
     extension("threads", ["threads.c"]),
-    extension("calls", ["optimizer_scalars.c", "pattern.c", "topology.c", "entries.c"]),
+    extension("calls", ["optimizer_scalars.c", "pattern.c", "topology.c", "entries.c", "words.c"]),
     extension("teams"),
     extension("ops", ["entries.c"]),
     extension("updates", ["optimizer_scalars.c"]),
@@ -138,6 +138,7 @@ extensions = [
     extension("norm_ops"),
     extension("conv_ops"),
     extension("sparse_ops", ["pattern.c"]),
+    extension("binary_ops"),
     extension("program", ["optimizer_scalars.c"]),
 ]
 

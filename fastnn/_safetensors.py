@@ -28,8 +28,8 @@ Table = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape of each tensor
 
 RECORD, CHECKSUM = "fastnn", "sha256"
 ENTRY = {"dtype", "shape", "data_offsets"}
-# bool: masks; integers: positions of sparse weights
-DTYPES = {"F32": "float32", "F64": "float64", "BOOL": "bool", "I32": "int32", "I64": "int64"}
+# bool: masks; integers: positions of sparse weights, words of packed ones
+DTYPES = {"F32": "float32", "F64": "float64", "BOOL": "bool", "I32": "int32", "I64": "int64", "U64": "uint64"}
 # A header of 2 MiB describes 2,400 dense layers or names 100,000 features; parsed it takes 45 MB at worst.
 MAX_HEADER = 2 << 20
 MAX_RANK = 32

@@ -34,6 +34,9 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Exponential",
+    "Sign",
+    "BinaryStep",
+    "Ternary",
     "Softmax",
     "LogSoftmax",
     "linear",
@@ -53,6 +56,9 @@ __all__ = [
     "softplus",
     "softsign",
     "exponential",
+    "sign",
+    "binary_step",
+    "ternary",
     "softmax",
     "log_softmax",
     "get",
@@ -286,6 +292,39 @@ class Exponential(Activation):
     name = "exponential"
 
 
+class Sign(Activation):
+    """``f(x) = 1`` for ``x >= 0``, else -1. Straight through: its gradient is that of ``min(max(x, -1), 1)``
+    (Bengio, Léonard and Courville, 2013; Hubara, Courbariaux, Soudry, El-Yaniv and Bengio, 2016)"""
+
+    name = "sign"
+
+
+class BinaryStep(Activation):
+    """``f(x) = 1`` for ``x >= 0``, else 0, with the gradient of `Sign`"""
+
+    name = "binary_step"
+
+
+class Ternary(Activation):
+    """``f(x) = 1`` for ``x > threshold``, -1 for ``x < -threshold``, else 0, with the gradient of `Sign`
+
+    Parameters
+    ----------
+    threshold : float, default 0.5
+        At least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where `threshold` is no number, or negative or not finite.
+    """
+
+    name = "ternary"
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = self.alpha = number("threshold", threshold, "[0, inf)")
+
+
 class Softmax(Activation):
     """``f(x)_j = exp(x_j) / sum_k exp(x_k)`` over the last axis (Bridle, 1990)"""
 
@@ -302,12 +341,13 @@ linear, relu, relu6, leaky_relu, elu, selu = Linear(), ReLU(), ReLU6(), LeakyReL
 gelu, silu, mish, all_relu = GELU(), SiLU(), Mish(), AllReLU()
 sigmoid, hard_sigmoid, tanh = Sigmoid(), HardSigmoid(), Tanh()
 softplus, softsign, exponential = Softplus(), Softsign(), Exponential()
+sign, binary_step, ternary = Sign(), BinaryStep(), Ternary()
 softmax, log_softmax = Softmax(), LogSoftmax()
 swish = silu
 
 _PLAIN: tuple[type[Activation], ...] = (
     Linear, ReLU, ReLU6, LeakyReLU, ELU, SELU, SiLU, Mish, AllReLU, Sigmoid, HardSigmoid, Tanh, Softplus, Softsign,
-    Exponential, Softmax, LogSoftmax,
+    Exponential, Sign, BinaryStep, Ternary, Softmax, LogSoftmax,
 )
 _TABLE: dict[str, Callable[..., Activation]] = {
     **{cls.name: cls for cls in _PLAIN},

@@ -18,7 +18,7 @@ from fastnn._kernels.program import Program
 from fastnn.kernels.restraints import norm_layout
 from fastnn.named import Named, find, number
 
-__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "serialize", "deserialize"]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "WeightClip", "get", "serialize", "deserialize"]
 
 Array = NDArray[Any]
 Axis = int | tuple[int, ...] | None
@@ -225,7 +225,43 @@ class NonNeg(Constraint):
         return program.non_negative(tensor)
 
 
-_CLASSES: tuple[type[Constraint], ...] = (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)
+class WeightClip(Constraint):
+    """Weights within [-clip_value, clip_value], as BinaryConnect holds those that it rounds (Courbariaux, Bengio and
+    David, 2015).
+
+    Parameters
+    ----------
+    clip_value : float, default 1.0
+        More than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of another type or out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.constraints import WeightClip
+    >>> WeightClip()(np.array([-1.5, 0.5]))
+    array([-1. ,  0.5])
+    """
+
+    name = "weight_clip"
+
+    def __init__(self, clip_value: float = 1.0) -> None:
+        self.clip_value = number("clip_value", clip_value, "(0, inf)")
+
+    def __call__(self, w: Any) -> Array:
+        return np.clip(_copy(w), -self.clip_value, self.clip_value)
+
+    def lower(self, program: Program, tensor: int, shape: Sequence[int]) -> None:
+        if type(self) not in _CLASSES:
+            return super().lower(program, tensor, shape)
+        return program.clip_constraint(tensor, self.clip_value)
+
+
+_CLASSES: tuple[type[Constraint], ...] = (MaxNorm, MinMaxNorm, NonNeg, UnitNorm, WeightClip)
 _TABLE: dict[str, Callable[..., Constraint]] = {cls.name: cls for cls in _CLASSES}
 
 

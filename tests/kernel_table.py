@@ -71,7 +71,7 @@ def activation_forward(shape, dtype, rng, name):
 
 def activation_backward(shape, dtype, rng, name):
     (z, _), _ = activation_forward(shape, dtype, rng, name)
-    from_input = name in ("gelu", "gelu_tanh", "silu", "mish", "all_relu")
+    from_input = name in ("gelu", "gelu_tanh", "silu", "mish", "all_relu", *STEPS)
     saved = z if from_input or z.size == 0 else reference.activation_forward(z, name)
     return (normal(rng, z.shape, dtype), saved, name), {}
 
@@ -148,6 +148,20 @@ def average_pooling_backward(shape, dtype, rng, **place):
     (x,), _ = pooling_forward(shape, dtype, rng)
     y = reference.average_pooling2d_forward(x, **place)
     return (normal(rng, y.shape, dtype), x.shape[1:3]), place
+
+
+def stochastic_round(shape, dtype, rng):
+    rows, _, cols = shape
+    return (rng.uniform(-1.2, 1.2, (rows, cols)).astype(dtype),), {}
+
+
+def packed(shape, dtype, rng, values, name=None):
+    """Words of random weights, and inputs that are 0 at some places, which counts as positive."""
+    rows, n_in, n_out = shape
+    planes = [reference.pack_bits(normal(rng, (n_out, n_in), dtype)) for _ in range(2)]
+    words = np.stack([planes[0] & ~planes[1], planes[1] & ~planes[0]]) if values == "ternary" else planes[0]
+    x = normal(rng, (rows, n_in), dtype) * (rng.random((rows, n_in)) < 0.9)
+    return (x.astype(dtype), words, normal(rng, (n_out,), dtype), name), {"values": values}
 
 
 def gather(shape, dtype, rng, source):
@@ -234,6 +248,7 @@ def factored(shape, dtype, rng, vector=False):
 
 ELEMENTWISE = ("linear", "relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "softsign",
                "hard_sigmoid", "relu6", "exponential", "gelu_tanh", "gelu", "silu", "mish", "all_relu")  # fmt: skip
+STEPS = ("sign", "binary_step", "ternary")  # their derivative is another function's
 ACTIVATIONS = (*ELEMENTWISE, "softmax", "log_softmax")
 POSITIVE = {"low": 1e-3, "high": 50.0}
 # Windows of convolutions by their size and place, and of pooling.
@@ -259,6 +274,10 @@ KERNELS = [
              "element" if name in ELEMENTWISE else "sum", rows=(0,)) for name in ACTIVATIONS),
     *(Kernel(f"activation_backward-{name}", "activation_backward", partial(activation_backward, name=name),
              "element" if name in ELEMENTWISE else "sum", rows=(0, 1)) for name in ACTIVATIONS),
+    *(Kernel(f"activation_forward-{name}", "activation_forward", partial(activation_forward, name=name), "exact",
+             rows=(0,)) for name in STEPS),
+    *(Kernel(f"activation_backward-{name}", "activation_backward", partial(activation_backward, name=name), "exact",
+             rows=(0, 1)) for name in STEPS),
     *(Kernel(f"dense_forward-{name}", "dense_forward", partial(dense_forward, name=name), "sum", rows=(0,))
       for name in ACTIVATIONS),
     *(Kernel(f"dense_backward-{name}", "dense_backward", partial(dense_backward, name=name), "sum")
@@ -351,6 +370,13 @@ KERNELS = [
            arguments={"stddev": 0.5, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
     Kernel("gaussian_dropout_forward", "gaussian_dropout_forward", elementwise,
            arguments={"rate": 0.2, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}),
+    *(Kernel(f"stochastic_round-{values}", "stochastic_round", stochastic_round, "exact",
+             arguments={"values": values, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1}) for values in STEPS),
+    Kernel("pack_bits", "pack_bits", elementwise, "exact", rows=(0,), out=""),
+    *(Kernel(f"packed_dense_forward-{values}-{inputs}", "packed_dense_forward", partial(packed, values=values), "sum",
+             rows=(0,), arguments={"inputs": inputs}) for values in STEPS for inputs in (None, "sign", "binary_step")),
+    *(Kernel(f"packed_dense_forward-{name}", "packed_dense_forward", partial(packed, values="sign", name=name), "sum",
+             rows=(0,), arguments={"inputs": "sign"}) for name in ("relu", "gelu", "softmax")),
     Kernel("batch_normalization_forward", "batch_normalization_forward", partial(normalization, weights=2), "sum"),
     Kernel("batch_normalization_forward-given", "batch_normalization_forward",
            partial(normalization, weights=2, statistics=True), rows=()),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fastnn import constraints
-from fastnn.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from fastnn.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNorm, WeightClip
 
-ALL = [MaxNorm(1.5), MinMaxNorm(0.5, 1.5, 0.3), NonNeg(), UnitNorm()]
+ALL = [MaxNorm(1.5), MinMaxNorm(0.5, 1.5, 0.3), NonNeg(), UnitNorm(), WeightClip(0.3)]
 
 
 def weights(shape=(5, 7), seed=0):

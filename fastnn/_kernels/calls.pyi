@@ -147,6 +147,28 @@ def gaussian(
     y: _Array,
     n_threads: int,
 ) -> None: ...
+def round_randomly(
+    values: int, x: _Array, seed: int, stream: int, step: int, y: _Array, n_threads: int
+) -> None: ...
+def pack_bits(x: _Array, count: bool, words: _Array, n_threads: int) -> None: ...
+def packed_constant(
+    n_in: int, n_out: int, weights: int, inputs: int, words: _Array, constant: _Array
+) -> None: ...
+def packed_scratch(itemsize: int, n_in: int) -> int: ...
+def packed_forward(
+    n_in: int,
+    weights: int,
+    inputs: int,
+    words: _Array,
+    constant: _Array,
+    x: _Array,
+    bias: _Array | None,
+    activation: int,
+    alpha: float,
+    y: _Array,
+    scratch: _Array | None,
+    n_threads: int,
+) -> None: ...
 def batch_normalize(
     x: _Array,
     gamma: _Array | None,

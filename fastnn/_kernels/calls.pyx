@@ -596,8 +596,10 @@ cdef void random_part(int kind, double rate, double scale, double offset, double
     a.y = <char*>a.y + lo * a.ldy * itemsize
     if kind < 0:
         k.dropout(&a, rate, scale, offset, other, NULL, 0)
-    else:
+    elif kind <= 1:
         k.gaussian(&a, kind, scale)
+    else:
+        k.round_randomly(kind, &a)
 
 
 cdef random(int kind, double rate, double scale, double offset, double other, x, uint64_t seed, uint32_t stream,
@@ -618,6 +620,60 @@ def dropout(x, double rate, double scale, double offset, double other, uint64_t 
 def gaussian(x, bint multiplies, double stddev, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
     """y = x + noise, or x (1 + noise)"""
     random(multiplies, 0, stddev, 0, 0, x, seed, stream, step, y, n_threads)
+
+
+def round_randomly(int values, x, uint64_t seed, uint32_t stream, uint64_t step, y, int n_threads):
+    """values: FNN_SIGN and its like"""
+    random(values, 0, 0, 0, 0, x, seed, stream, step, y, n_threads)
+
+
+# ---------------------------------------------------------------------------------------------- packed kernels
+
+
+cdef void pack_part(Matrix x, bint count, uint64_t* words, Py_ssize_t ldwords, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.rows, 1, part, parts), hi = cut(x.rows, 1, part + 1, parts)
+    table(x).pack_bits(hi - lo, x.cols, at(x, lo, 0), x.ld, count, words + lo * ldwords, ldwords)
+
+
+def pack_bits(x, bint count, words, int n_threads):
+    """words: contiguous; `count`: the number of ones behind those of a row."""
+    cdef Matrix x_ = matrix(x), words_ = matrix(words, True)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        pack_part(x_, count, <uint64_t*>words_.data, words_.ld, part, parts)
+
+
+cdef fnn_packed packed(Py_ssize_t n_in, Py_ssize_t n_out, int weights, int inputs, words, constant):
+    return fnn_packed(n_in, n_out, weights, inputs, <const uint64_t*>matrix(words).data,
+                      <const int32_t*>matrix(constant).data)
+
+
+def packed_constant(Py_ssize_t n_in, Py_ssize_t n_out, int weights, int inputs, words, constant):
+    """words: as in fnn_packed, of one dimension; constant: int32"""
+    cdef fnn_packed kernel = packed(n_in, n_out, weights, inputs, words, constant)
+    fnn_packed_constant(&kernel, <int32_t*>matrix(constant, True).data)
+
+
+def packed_scratch(Py_ssize_t itemsize, Py_ssize_t n_in):
+    return kernels(FNN_F64 if itemsize == 8 else FNN_F32).packed_scratch(n_in)
+
+
+cdef void packed_forward_part(const fnn_packed* kernel, Matrix x, Matrix bias, int activation, double alpha, Matrix y,
+                              Matrix scratch, int part, int parts) noexcept nogil:
+    cdef Block b = share(y.rows, y.cols, 8, FNN_STRIP, part, parts)
+    table(y).packed_forward(kernel, b.r1 - b.r0, b.c0, b.c1, at(x, b.r0, 0), x.ld, bias.data, activation, alpha,
+                            at(y, b.r0, 0), y.ld, at(scratch, part, 0))
+
+
+def packed_forward(Py_ssize_t n_in, int weights, int inputs, words, constant, x, bias, int activation, double alpha, y,
+                   scratch, int n_threads):
+    """x: rows of words with their number of ones, or of numbers if `inputs` are linear; scratch then has n_threads rows
+    of packed_scratch."""
+    cdef Matrix x_ = matrix(x), bias_ = matrix(bias), y_ = matrix(y, True), scratch_ = matrix(scratch, True)
+    cdef fnn_packed kernel = packed(n_in, y_.cols, weights, inputs, words, constant)
+    cdef int part, parts = ready_team(n_threads)
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        packed_forward_part(&kernel, x_, bias_, activation, alpha, y_, scratch_, part, parts)
 
 
 # ----------------------------------------------------------------------------------------------------- norms

@@ -12,8 +12,8 @@ cdef extern from "fastnn.h" nogil:
     int FNN_EXP, FNN_EXPM1, FNN_LOG, FNN_LOG1P, FNN_TANH, FNN_ERF
     int FNN_LINEAR, FNN_RELU, FNN_LEAKY_RELU, FNN_ELU, FNN_SELU, FNN_SIGMOID, FNN_TANH_ACT, FNN_SOFTPLUS
     int FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL, FNN_LAST_FROM_OUTPUT
-    int FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_ALL_RELU, FNN_LAST_ELEMENTWISE
-    int FNN_SOFTMAX, FNN_LOG_SOFTMAX
+    int FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_ALL_RELU, FNN_SIGN, FNN_BINARY_STEP, FNN_TERNARY
+    int FNN_LAST_ELEMENTWISE, FNN_SOFTMAX, FNN_LOG_SOFTMAX
     int FNN_SOFTMAX_CE_SPARSE, FNN_SOFTMAX_CE, FNN_SIGMOID_BCE, FNN_CE_SPARSE, FNN_CE, FNN_BCE
     int FNN_MSE, FNN_MAE, FNN_HUBER
     int FNN_SGD, FNN_MOMENTUM, FNN_NESTEROV, FNN_RMSPROP, FNN_RMSPROP_CENTERED, FNN_ADAGRAD, FNN_ADADELTA
@@ -112,6 +112,14 @@ cdef extern from "fastnn.h" nogil:
         uint64_t* key
         uint64_t* spare
         int64_t* next
+    int FNN_STRIP
+
+    ctypedef struct fnn_packed:
+        fnn_size n_in, n_out
+        int weights, inputs
+        const uint64_t* words
+        const int32_t* constant
+    fnn_size fnn_n_words(fnn_size n)
 
     ctypedef struct fnn_kernels:
         const char* isa
@@ -186,6 +194,11 @@ cdef extern from "fastnn.h" nogil:
         void (*entry_grad)(const fnn_entries*, fnn_size, fnn_size, fnn_size, fnn_size, fnn_size, const void*,
                            void*) noexcept nogil
         int (*all_within)(fnn_size, const void*, int, fnn_size) noexcept nogil
+        void (*pack_bits)(fnn_size, fnn_size, const void*, fnn_size, int, uint64_t*, fnn_size) noexcept nogil
+        fnn_size (*packed_scratch)(fnn_size) noexcept nogil
+        void (*packed_forward)(const fnn_packed*, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*,
+                               int, double, void*, fnn_size, void*) noexcept nogil
+        void (*round_randomly)(int, const fnn_random*) noexcept nogil
         void (*dropout)(const fnn_random*, double, double, double, double, uint64_t*, fnn_size) noexcept nogil
         void (*keep_scaled)(fnn_size, fnn_size, const void*, fnn_size, const uint64_t*, fnn_size, double, void*,
                             fnn_size) noexcept nogil
@@ -223,6 +236,7 @@ cdef extern from "fastnn.h" nogil:
         void (*srelu_sums)(fnn_size, fnn_size, fnn_size, fnn_size, const void*, fnn_size, const void*, fnn_size,
                            const void* const*, void* const*) noexcept nogil
 
+    void fnn_packed_constant(const fnn_packed* kernel, int32_t* constant)
     const fnn_kernels* fnn_kernels_baseline(int dtype)
     const fnn_kernels* fnn_kernels_avx2(int dtype)
     const fnn_kernels* fnn_kernels_avx512(int dtype)

@@ -67,6 +67,7 @@ ACTIVATIONS = {
     "hard_sigmoid": FNN_HARD_SIGMOID, "relu6": FNN_RELU6, "exponential": FNN_EXPONENTIAL,
     "gelu_tanh": FNN_GELU_TANH, "gelu": FNN_GELU_ERF, "silu": FNN_SILU, "mish": FNN_MISH,
     "all_relu": FNN_ALL_RELU,
+    "sign": FNN_SIGN, "binary_step": FNN_BINARY_STEP, "ternary": FNN_TERNARY,
     "softmax": FNN_SOFTMAX, "log_softmax": FNN_LOG_SOFTMAX,
 }
 LAST_FROM_OUTPUT = FNN_LAST_FROM_OUTPUT

@@ -184,6 +184,7 @@ cdef class DenseOp(Op):
     cdef int saved                                  # buffer that the activation's derivative is taken from
     cdef Py_ssize_t kernel_rows, kernel_cols
     cdef Py_ssize_t uses                            # of an element of the kernel, by each row of a batch
+    cdef char* matrix(self, Run* run) noexcept nogil
     cdef void block(self, Py_ssize_t unit_cols, Py_ssize_t unit, Py_ssize_t* i0, Py_ssize_t* i1, Py_ssize_t* j0,
                     Py_ssize_t* j1) noexcept nogil
     cdef void transpose_unit(self, Run* run, Py_ssize_t unit) noexcept nogil

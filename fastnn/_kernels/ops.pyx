@@ -99,6 +99,10 @@ cdef class DenseOp(Op):
     cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
         return 2 * UNIT_SIZE * itemsize if self.n_users else 0
 
+    cdef char* matrix(self, Run* run) noexcept nogil:
+        """W as products read it"""
+        return run.param + self.kernel_offset * run.k.itemsize
+
     cdef void forward(self, Run* run, Share* share) noexcept nogil:
         cdef const fnn_kernels* k = run.k
         cdef int size = k.itemsize
@@ -118,7 +122,7 @@ cdef class DenseOp(Op):
         k.dense_forward(
             share.row1 - row, self.n_in, j0, j1,
             at(run.y[self.source], row, run.ld[self.source], 0, size), run.ld[self.source],
-            run.param + self.kernel_offset * size, self.n_out,
+            self.matrix(run), self.n_out,
             run.param + self.bias_offset * size if self.bias >= 0 else NULL,
             self.activation, self.alpha,
             at(run.y[self.saved], row, run.ld[self.saved], 0, size) if keep_z else NULL, run.ld[self.saved],

@@ -63,6 +63,33 @@ class Program:
         trainable: bool,
         flip: bool = False,
     ) -> int: ...
+    def rounded_dense(
+        self,
+        source: int,
+        n_out: int,
+        activation: int,
+        alpha: float,
+        kernel: int,
+        bias: int,
+        trainable: bool,
+        values: int,
+        threshold: float,
+        stochastic: bool,
+    ) -> int: ...
+    def bits(self, source: int) -> int: ...
+    def packed_dense(
+        self,
+        source: int,
+        n_in: int,
+        n_out: int,
+        weights: int,
+        inputs: int,
+        words: _Array,
+        constant: _Array,
+        activation: int,
+        alpha: float,
+        bias: int,
+    ) -> int: ...
     def conv(
         self,
         source: int,
@@ -130,6 +157,7 @@ class Program:
         self, tensor: int, rows: int, cols: int, columns: bool, low: float, high: float, rate: float
     ) -> None: ...
     def non_negative(self, tensor: int) -> None: ...
+    def clip_constraint(self, tensor: int, limit: float) -> None: ...
     def python_constraint(self, tensor: int, shape: Sequence[int], constraint: Any) -> None: ...
     def activity(self, source: int, l1: float, l2: float) -> int: ...
     def finish(self, training: bool, loss: Any = None, inputs: bool = False) -> None: ...

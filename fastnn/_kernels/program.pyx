@@ -17,6 +17,7 @@ from cython.parallel cimport parallel
 from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
+from fastnn._kernels.binary_ops cimport BitsOp, PackedOp, RoundedOp
 from fastnn._kernels.conv_ops cimport ConvOp, PoolOp
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
@@ -219,6 +220,11 @@ cdef class Program:
         _, rows, cols, *_ = self.tensor_rows[tensor]
         self.constraints[tensor] = NonNegative(tensor, rows, cols)
 
+    def clip_constraint(self, int tensor, double limit):
+        """After each step hold numbers in [-limit, limit]."""
+        _, rows, cols, *_ = self.tensor_rows[tensor]
+        self.constraints[tensor] = ClipConstraint(tensor, rows, cols, limit)
+
     def python_constraint(self, int tensor, shape, constraint):
         """After each step let the tensor be ``constraint(w)``."""
         self.constraints[tensor] = PythonConstraint(tensor, shape, constraint)
@@ -279,6 +285,29 @@ cdef class Program:
         if owner is not op:
             op.tie(owner, flip)
         return self._add(op)
+
+    def rounded_dense(self, int source, Py_ssize_t n_out, int activation, double alpha, int kernel, int bias,
+                      bint trainable, int values, double threshold, bint stochastic):
+        """A dense layer whose kernel is rounded to the values of an activation (FNN_SIGN and its like, at `threshold`)
+        before it multiplies."""
+        self.flips = True       # each call makes the rounded kernels
+        target = len(self.widths)
+        return self._add(RoundedOp(source, target, self.widths[source], n_out, activation, alpha, kernel,
+                                   self._offset(kernel), bias, self._offset(bias), trainable, values, threshold,
+                                   stochastic, target))
+
+    def bits(self, int source):
+        """Rows of words: a bit for each number of `source`, set where it is at least 0."""
+        return self._add(BitsOp(source, len(self.widths), self.widths[source], self.k.itemsize))
+
+    def packed_dense(self, int source, Py_ssize_t n_in, Py_ssize_t n_out, int weights, int inputs, words, constant,
+                     int activation, double alpha, int bias):
+        """words and constant as in struct fnn_packed; `source` are bits of n_in numbers, or numbers if `inputs` are
+        linear."""
+        self.work += <double>n_in * n_out
+        self.kernel_bytes += words.nbytes
+        return self._add(PackedOp(source, len(self.widths), n_in, n_out, weights, inputs, words, constant, activation,
+                                  alpha, bias, self._offset(bias)))
 
     def conv(self, int source, window, Py_ssize_t filters, int activation, double alpha, int kernel, int bias,
              bint trainable):

@@ -39,5 +39,9 @@ cdef class NonNegative(Restraint):
     pass
 
 
+cdef class ClipConstraint(Restraint):
+    cdef double limit
+
+
 cdef class PythonConstraint(Restraint):
     cdef object constraint, shape

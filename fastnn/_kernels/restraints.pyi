@@ -25,5 +25,9 @@ class NormConstraint(Restraint):
 class NonNegative(Restraint): ...
 
 @disjoint_base
+class ClipConstraint(Restraint):
+    def __init__(self, tensor: int, rows: int, cols: int, limit: float) -> None: ...
+
+@disjoint_base
 class PythonConstraint(Restraint):
     def __init__(self, tensor: int, shape: Sequence[int], constraint: Any) -> None: ...

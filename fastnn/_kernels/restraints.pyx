@@ -166,6 +166,18 @@ cdef class NonNegative(Restraint):
         run.k.activation_forward(FNN_RELU, 0.0, 1, hi - lo, w, hi - lo, w, hi - lo)
 
 
+cdef class ClipConstraint(Restraint):
+    """Numbers are held in [-limit, limit]."""
+
+    def __init__(self, int tensor, Py_ssize_t rows, Py_ssize_t cols, double limit):
+        super().__init__(tensor, rows, cols)
+        self.limit = limit
+
+    cdef void apply(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t n = self.rows * self.cols, lo = cut(n, LINE, share, 0), hi = cut(n, LINE, share, 1)
+        run.k.clip(1, hi - lo, run.param + (run.tensors[self.tensor].offset + lo) * run.k.itemsize, hi - lo, self.limit)
+
+
 cdef class PythonConstraint(Restraint):
     """One thread takes the GIL and asks a constraint written in Python. What is pruned stays zero."""
 

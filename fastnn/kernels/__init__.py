@@ -88,6 +88,11 @@ from fastnn.kernels.optimizers import (
     rmsprop_step,
     sgd_step,
 )
+from fastnn.kernels.packed import (
+    pack_bits,
+    packed_dense_forward,
+    stochastic_round,
+)
 from fastnn.kernels.restraints import (
     affine,
     gather_rows,
@@ -171,6 +176,8 @@ __all__ = [
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
+    "pack_bits",
+    "packed_dense_forward",
     "radam_step",
     "random_positions",
     "prelu_backward",
@@ -187,5 +194,6 @@ __all__ = [
     "sparse_dense_forward",
     "srelu_backward",
     "srelu_forward",
+    "stochastic_round",
     "tanh",
 ]

@@ -97,7 +97,7 @@ def activation_backward(dy: Any, saved: Any, activation: Any, *, alpha: float | 
     dy : array_like of float32 or float64, shape (..., columns)
         Gradient of the output.
     saved : array_like, shape and dtype of `dy`
-        Output of the activation, or its input for gelu, gelu_tanh, silu, mish and all_relu.
+        Output of the activation, or its input for gelu, gelu_tanh, silu, mish, all_relu, sign, binary_step and ternary.
     activation, alpha
         As for :func:`activation_forward`.
     out : ndarray, optional

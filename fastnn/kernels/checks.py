@@ -17,7 +17,7 @@ from fastnn._kernels.dispatch import (
 from fastnn._kernels.threads import effective_n_threads
 
 Array = np.ndarray[Any, np.dtype[Any]]
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6}
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6, "ternary": 0.5}
 # A thread is worth waking for this many floating-point operations, and an element of an elementwise kernel
 # counts as ELEMENT_WORK of them: a parallel region costs 0.55 us, about what one core does of a product of 64
 # kFLOP.

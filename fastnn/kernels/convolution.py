@@ -95,7 +95,7 @@ def conv2d_forward(x: Any, kernel: Any, bias: Any = None, activation: Any = None
         ``"valid"``: the window stays inside, out is ``floor((n - k) / stride) + 1``. ``"same"``: zeros around, out is
         ``ceil(n / stride)``; where they cannot be divided evenly, one more stands at the end.
     z : ndarray, shape of `out`, optional
-        Receives the input of the activation, which :func:`conv2d_backward` needs for gelu, gelu_tanh, silu and mish.
+        Receives the input of the activation, which :func:`conv2d_backward` needs where the activation ``needs_input``.
 
     Returns
     -------

@@ -36,7 +36,7 @@ def dense_forward(x: Any, kernel: Any, bias: Any = None, activation: Any = None,
     n_threads : int, optional
         Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
     z : ndarray, shape (rows, n_out), optional
-        Receives ``x @ kernel + bias``, which :func:`dense_backward` needs for gelu, gelu_tanh, silu and mish.
+        Receives ``x @ kernel + bias``, which :func:`dense_backward` needs where the activation ``needs_input``.
 
     Returns
     -------

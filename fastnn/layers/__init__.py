@@ -5,6 +5,7 @@ from fastnn.layers.activity_regularization import ActivityRegularization
 from fastnn.layers.alpha_dropout import AlphaDropout
 from fastnn.layers.base import Layer
 from fastnn.layers.batch_normalization import BatchNormalization
+from fastnn.layers.binary_dense import BinaryDense
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
 from fastnn.layers.container import Container
@@ -18,6 +19,7 @@ from fastnn.layers.gaussian_dropout import GaussianDropout
 from fastnn.layers.gaussian_noise import GaussianNoise
 from fastnn.layers.input import Input
 from fastnn.layers.layer_normalization import LayerNormalization
+from fastnn.layers.packed_dense import PackedDense
 from fastnn.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -36,12 +38,13 @@ from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 from fastnn.layers.sparse_dense import SparseDense
 from fastnn.layers.srelu import SReLU
+from fastnn.layers.ternary_dense import TernaryDense
 
 __all__ = [
     "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D",
-    "BatchNormalization", "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout",
+    "BatchNormalization", "BinaryDense", "Columns", "Concatenate", "Container", "Conv1D", "Conv2D", "Dense", "Dropout",
     "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D",
-    "MaxPooling2D", "PReLU", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual", "SReLU",
-    "SparseDense", "get",
+    "MaxPooling2D", "PReLU", "PackedDense", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual",
+    "SReLU", "SparseDense", "TernaryDense", "get",
 ]

@@ -75,6 +75,7 @@ class Layer:
     """
 
     fixed_once_built: ClassVar[bool] = True
+    predicts_only: ClassVar[bool] = False  # has no gradients
     arguments: ClassVar[frozenset[str]] = frozenset()  # of the constructor, those that shapes and programs follow from
 
     def __init_subclass__(cls) -> None:

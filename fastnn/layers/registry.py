@@ -10,6 +10,7 @@ from fastnn.layers.activity_regularization import ActivityRegularization
 from fastnn.layers.alpha_dropout import AlphaDropout
 from fastnn.layers.base import Layer
 from fastnn.layers.batch_normalization import BatchNormalization
+from fastnn.layers.binary_dense import BinaryDense
 from fastnn.layers.columns import Columns
 from fastnn.layers.concatenate import Concatenate
 from fastnn.layers.convolution import Conv1D, Conv2D
@@ -20,6 +21,7 @@ from fastnn.layers.flatten import Flatten
 from fastnn.layers.gaussian_dropout import GaussianDropout
 from fastnn.layers.gaussian_noise import GaussianNoise
 from fastnn.layers.layer_normalization import LayerNormalization
+from fastnn.layers.packed_dense import PackedDense
 from fastnn.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -37,14 +39,16 @@ from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
 from fastnn.layers.sparse_dense import SparseDense
 from fastnn.layers.srelu import SReLU
+from fastnn.layers.ternary_dense import TernaryDense
 
 __all__ = ["get"]
 
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
-    Activation, ActivityRegularization, AlphaDropout, AveragePooling1D, AveragePooling2D, BatchNormalization, Columns,
-    Concatenate, Conv1D, Conv2D, Dense, Dropout, Embedding, Flatten, GaussianDropout, GaussianNoise,
-    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D, LayerNormalization,
-    MaxPooling1D, MaxPooling2D, PReLU, RMSNormalization, Rescaling, Reshape, Residual, SReLU, SparseDense,
+    Activation, ActivityRegularization, AlphaDropout, AveragePooling1D, AveragePooling2D, BatchNormalization,
+    BinaryDense, Columns, Concatenate, Conv1D, Conv2D, Dense, Dropout, Embedding, Flatten, GaussianDropout,
+    GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
+    LayerNormalization, MaxPooling1D, MaxPooling2D, PReLU, PackedDense, RMSNormalization, Rescaling, Reshape, Residual,
+    SReLU, SparseDense, TernaryDense,
 )}
 
 

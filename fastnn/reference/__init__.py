@@ -79,6 +79,11 @@ from fastnn.reference.optimizers import (
     schedule_free_adamw_step,
     sgd_step,
 )
+from fastnn.reference.packed import (
+    pack_bits,
+    packed_dense_forward,
+    stochastic_round,
+)
 from fastnn.reference.restraints import (
     adafactor_step,
     l1_l2_penalty,
@@ -159,6 +164,8 @@ __all__ = [
     "nadam_step",
     "norm_constraint",
     "orthogonal_penalty",
+    "pack_bits",
+    "packed_dense_forward",
     "radam_step",
     "random_positions",
     "prelu_backward",
@@ -175,5 +182,6 @@ __all__ = [
     "sparse_dense_forward",
     "srelu_backward",
     "srelu_forward",
+    "stochastic_round",
     "tanh",
 ]

@@ -14,7 +14,7 @@ from fastnn.reference.common import SELU_ALPHA, SELU_SCALE, Array
 __all__ = ["activation_backward", "activation_forward"]
 
 GELU_CUBIC = 0.044715
-DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6}
+DEFAULT_ALPHA = {"leaky_relu": 0.2, "elu": 1.0, "all_relu": -0.6, "ternary": 0.5}
 
 
 def _sigmoid(z: Array) -> Array:
@@ -69,6 +69,9 @@ _FORWARD: dict[str, Callable[[Array, float], Array]] = {
     "silu": lambda z, a: z * _sigmoid(z),
     "mish": lambda z, a: z * np.tanh(_softplus(z)),
     "all_relu": lambda z, a: np.where(z > 0, z, a * z),
+    "sign": lambda z, a: np.where(z >= 0, z.dtype.type(1), z.dtype.type(-1)),
+    "binary_step": lambda z, a: z >= 0,
+    "ternary": lambda z, a: (z > a).astype(z.dtype) - (z < -a),
     "softmax": lambda z, a: _softmax(z),
     "log_softmax": lambda z, a: _log_softmax(z),
 }
@@ -113,6 +116,9 @@ _SLOPE: dict[str, Callable[[Array, float], Any]] = {
     "silu": lambda z, a: _silu_slope(z),
     "mish": lambda z, a: _mish_slope(z),
     "all_relu": lambda z, a: np.where(z > 0, z.dtype.type(1), z.dtype.type(a)),
+    "sign": lambda z, a: np.abs(z) <= 1,
+    "binary_step": lambda z, a: np.abs(z) <= 1,
+    "ternary": lambda z, a: np.abs(z) <= 1,
 }
 
 
@@ -139,7 +145,7 @@ def activation_forward(x: Array, activation: Any, *, alpha: float | None = None,
 def activation_backward(dy: Array, saved: Array, activation: Any, *, alpha: float | None = None,
                         out: Array | None = None, n_threads: int | None = None) -> Array:
     """``dy * activation'``, the derivative taken from `saved`: the output, or the input for
-    gelu, gelu_tanh, silu and mish.
+    gelu, gelu_tanh, silu, mish, sign, binary_step and ternary, where that is 1 up to a magnitude of 1, else 0.
 
     >>> activation_backward(np.array([[3.0, 3.0]]), np.array([[0.0, 2.0]]), "relu")
     array([[0., 3.]])

@@ -70,6 +70,8 @@ def loss_gradient(model: Sequential, layers: Sequence[Layer], x: Array, data: en
 def _run(model: Sequential, layers: Sequence[Layer], loss: Loss, data: engine.Data, n_threads: int, training: bool,
          inputs: bool = True) -> engine.Runner:
     """A runner that has gone through `layers`, forward and backward."""
+    if inputs:
+        model._check_gradients()
     program = lowered(layers, model.dtype, True, loss, inputs)
     runner = engine.Runner(engine.Workspace(program, model._flat, data.n, model._gradient_block()))
     _, nonfinite = runner.gradients(data, model.seed, n_threads, training)

@@ -54,6 +54,11 @@ INLINE V FN(activate)(const int kind, V z, V alpha)
     case FNN_MISH:
         FN(mish_pair)(z, &t);
         return FN(raise)(z) * t;
+    case FNN_SIGN: return v_sel(v_nan(z), z, v_sel(v_le(zero, z), v_set1(1), v_set1(-1)));
+    case FNN_BINARY_STEP: return v_sel(v_nan(z), z, v_sel(v_le(zero, z), v_set1(1), zero));
+    case FNN_TERNARY:
+        t = v_sel(v_lt(z, -alpha), v_set1(-1), zero);
+        return v_sel(v_nan(z), z, v_sel(v_lt(alpha, z), v_set1(1), t));
     default: return z;
     }
 }
@@ -89,14 +94,17 @@ INLINE V FN(slope)(const int kind, V x, V alpha)
     case FNN_MISH:
         b = FN(mish_pair)(x, &a);
         return v_fma(b * FN(vsigmoid)(x), FN(clamp)(x), a);
+    case FNN_SIGN: return v_sel(v_le(v_abs(x), one), one, zero);    /* Bengio et al., 2013; Hubara et al., 2016 */
     default: return one;
     }
 }
 
+INLINE int FN(straight)(const int kind) { return kind == FNN_SIGN || kind == FNN_BINARY_STEP || kind == FNN_TERNARY; }
+
 INLINE int FN(costly)(const int kind)
 {
     return kind != FNN_LINEAR && kind != FNN_RELU && kind != FNN_LEAKY_RELU && kind != FNN_SOFTSIGN
-           && kind != FNN_HARD_SIGMOID && kind != FNN_RELU6;
+           && kind != FNN_HARD_SIGMOID && kind != FNN_RELU6 && !FN(straight)(kind);
 }
 
 /* Spaced rows that fill a quarter of a vector at most, for functions that cost more than turning: four times as
@@ -241,7 +249,8 @@ INLINE void FN(softmax_backward_rows)(const int kind, fnn_size rows, fnn_size co
     case FNN_GELU_TANH: loop(FNN_GELU_TANH, __VA_ARGS__); break; \
     case FNN_GELU_ERF: loop(FNN_GELU_ERF, __VA_ARGS__); break; \
     case FNN_SILU: loop(FNN_SILU, __VA_ARGS__); break; \
-    case FNN_MISH: loop(FNN_MISH, __VA_ARGS__); break
+    case FNN_MISH: loop(FNN_MISH, __VA_ARGS__); break; \
+    case FNN_SIGN: loop(FNN_SIGN, __VA_ARGS__); break
 
 static void FN(activation_forward)(int kind, double alpha, fnn_size rows, fnn_size cols,
                                    const void *z, fnn_size ldz, void *y, fnn_size ldy)
@@ -252,6 +261,8 @@ static void FN(activation_forward)(int kind, double alpha, fnn_size rows, fnn_si
     }
     switch (kind) {
     EACH_KIND(FN(forward_rows), alpha, rows, cols, z, ldz, y, ldy);
+    case FNN_BINARY_STEP: FN(forward_rows)(FNN_BINARY_STEP, alpha, rows, cols, z, ldz, y, ldy); break;
+    case FNN_TERNARY: FN(forward_rows)(FNN_TERNARY, alpha, rows, cols, z, ldz, y, ldy); break;
     case FNN_SOFTMAX: FN(softmax_rows)(FNN_SOFTMAX, rows, cols, z, ldz, y, ldy); break;
     case FNN_LOG_SOFTMAX: FN(softmax_rows)(FNN_LOG_SOFTMAX, rows, cols, z, ldz, y, ldy); break;
     }
@@ -265,7 +276,7 @@ static void FN(activation_backward)(int kind, double alpha, fnn_size rows, fnn_s
         cols *= rows;
         rows = 1;
     }
-    switch (kind) {
+    switch (FN(straight)(kind) ? FNN_SIGN : kind) {
     EACH_KIND(FN(backward_rows), alpha, rows, cols, dy, lddy, saved, ldsaved, dz, lddz);
     case FNN_SOFTMAX:
         FN(softmax_backward_rows)(FNN_SOFTMAX, rows, cols, dy, lddy, saved, ldsaved, dz, lddz);

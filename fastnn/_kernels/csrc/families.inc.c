@@ -14,6 +14,7 @@
 #include "structure.inc.c"
 #include "sparse.inc.c"
 #include "csr.inc.c"
+#include "packed.inc.c"
 #include "noise.inc.c"
 #include "norms.inc.c"
 
@@ -73,6 +74,10 @@ static const fnn_kernels FN(table) = {
     .csr_forward = FN(csr_forward),
     .entry_grad = FN(entry_grad),
     .all_within = FN(all_within),
+    .pack_bits = FN(pack_bits),
+    .packed_scratch = FN(packed_scratch),
+    .packed_forward = FN(packed_forward),
+    .round_randomly = FN(round_randomly),
     .keep_scaled = FN(keep_scaled),
     .gaussian = FN(gaussian),
     .column_moments = FN(column_moments),

@@ -36,7 +36,8 @@ enum fnn_activation {
     FNN_SOFTSIGN, FNN_HARD_SIGMOID, FNN_RELU6, FNN_EXPONENTIAL,
     FNN_LAST_FROM_OUTPUT = FNN_EXPONENTIAL,
     FNN_GELU_TANH, FNN_GELU_ERF, FNN_SILU, FNN_MISH, FNN_ALL_RELU,
-    FNN_LAST_ELEMENTWISE = FNN_ALL_RELU,
+    FNN_SIGN, FNN_BINARY_STEP, FNN_TERNARY,     /* straight-through: the derivative is that of clip(z, -1, 1) */
+    FNN_LAST_ELEMENTWISE = FNN_TERNARY,
     FNN_SOFTMAX, FNN_LOG_SOFTMAX, FNN_N_ACTIVATIONS
 };
 
@@ -200,6 +201,23 @@ typedef struct {
     fnn_size out_height, out_width;
     fnn_size size_y, size_x, stride_y, stride_x, top, left;
 } fnn_window;
+
+/* The kernel (n_in, n_out) of a dense layer whose weights have few values, 64 of them in a word: bit i % 64 of word
+ * i / 64 of an output belongs to input i, and bits past the last input are 0. The words of FNN_PANEL outputs lie in turns,
+ * words[(j / FNN_PANEL * n_words + i / 64) * FNN_PANEL + j % FNN_PANEL]; outputs are a multiple of FNN_STRIP there, as
+ * many as are expanded together and a multiple of every nr. */
+enum { FNN_PANEL = 8, FNN_STRIP = 32 };
+typedef struct {
+    fnn_size n_in, n_out;
+    int weights;            /* FNN_SIGN: 1 where a bit is set, else -1; FNN_BINARY_STEP: 1, else 0; FNN_TERNARY: two such
+                             * kernels behind one another, where weights are 1 and where they are -1 */
+    int inputs;             /* FNN_SIGN and FNN_BINARY_STEP: rows of words, of pack_bits; FNN_LINEAR: of numbers */
+    const uint64_t *words;
+    const int32_t *constant;    /* of each output, of packed_constant */
+} fnn_packed;
+
+/* Words for the bits of n inputs */
+static inline fnn_size fnn_n_words(fnn_size n) { return (n + 63) / 64; }
 
 enum fnn_pooling { FNN_MAX_POOLING, FNN_AVERAGE_POOLING, FNN_N_POOLINGS };
 
@@ -398,8 +416,22 @@ typedef struct {
                        const void *dy, void *g);
     /* Whether n indices, int64_t where wide, else int32_t, are in [0, limit); 0 < limit. */
     int (*all_within)(fnn_size n, const void *index, int wide, fnn_size limit);
+    /* packed.inc.c. Bit c % 64 of words[r * ldwords + c / 64] is 1 where 0 <= x[r, c], 0 past the last column; behind
+     * the words of a row stands the number of its ones, if that is wanted. */
+    void (*pack_bits)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, int count, uint64_t *words,
+                      fnn_size ldwords);
+    /* Columns [j0, j1) of y = activation(x @ W + bias), the bits that dense_forward gives for W as numbers; j0 a multiple
+     * of FNN_STRIP. x is rows of words and their number of ones, or of numbers: `expanded` then holds packed_scratch
+     * elements. */
+    fnn_size (*packed_scratch)(fnn_size n_in);
+    void (*packed_forward)(const fnn_packed *kernel, fnn_size rows, fnn_size j0, fnn_size j1, const void *x,
+                           fnn_size ldx, const void *bias, int activation, double alpha, void *y, fnn_size ldy,
+                           void *expanded);
 
     /* noise.inc.c */
+    /* y = x as values of FNN_SIGN (1 with probability (x + 1) / 2), FNN_BINARY_STEP (the same) or FNN_TERNARY (the sign of x
+     * with probability |x|) */
+    void (*round_randomly)(int values, const fnn_random *at);
     /* y = keep ? x * scale + offset : other; an element is dropped with probability `rate`. Where `kept` is not NULL,
      * bit c % 64 of kept[r * ldkept + c / 64] says whether it was kept. */
     void (*dropout)(const fnn_random *at, double rate, double scale, double offset, double other, uint64_t *kept,
@@ -460,6 +492,9 @@ typedef struct {
     void (*srelu_sums)(fnn_size rows, fnn_size inner, fnn_size pitch, fnn_size cols, const void *dy, fnn_size lddy,
                        const void *x, fnn_size ldx, const void *const *p, void *const *sums);
 } fnn_kernels;
+
+/* words.c. The constants that packed_forward adds for its inputs' values, constant[j] for n_out in whole panels. */
+void fnn_packed_constant(const fnn_packed *kernel, int32_t *constant);
 
 /* One table per instruction set that was compiled in; NULL for a dtype out of range. */
 const fnn_kernels *fnn_kernels_baseline(int dtype);

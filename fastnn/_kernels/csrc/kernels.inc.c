@@ -9,6 +9,8 @@
 #define FNN_STR_(a) #a
 #define FNN_STR(a) FNN_STR_(a)
 
+#include "words.inc.c"
+
 #define T float
 #define T_BITS 32
 #define FN(name) FNN_CAT(name, f32, FNN_ISA)

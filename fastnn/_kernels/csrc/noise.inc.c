@@ -120,6 +120,39 @@ static void FN(keep_scaled)(fnn_size rows, fnn_size cols, const void *x_, fnn_si
     }
 }
 
+/* u is uniform in [0, 1), in steps of 2^-24, which both dtypes hold. 32 columns take the words 0 and 1 of 8 counters,
+ * then their words 2 and 3. */
+typedef int32_t FN(draws) __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+static void FN(round_randomly)(int values, const fnn_random *at)
+{
+    const V one = v_set1(1), least = v_set1(values == FNN_SIGN ? -1 : 0);
+    int32_t bits[64];
+    for (fnn_size r = 0; r < at->rows; r++) {
+        const T *x = (const T *)at->x + r * at->ldx;
+        T *y = (T *)at->y + r * at->ldy;
+        for (fnn_size c = 0; c < at->cols; c += 64) {
+            const fnn_size n = at->cols - c < 64 ? at->cols - c : 64;
+            for (int k = 0; k < 16; k += FN(WAYS) * FN(COUNTERS)) {
+                FN(words) low[FN(WAYS)], high[FN(WAYS)];
+                FN(philox)(FN(WAYS), (uint32_t)(c / 4) + (uint32_t)k, (uint32_t)(at->row0 + r), at, low, high);
+                for (int w = 0; w < FN(WAYS); w++) {
+                    const int counter = k + w * FN(COUNTERS);
+                    int32_t *out = bits + counter / 8 * 32 + counter % 8 * 2;
+                    memcpy(out, &low[w], sizeof low[w]);
+                    memcpy(out + 16, &high[w], sizeof high[w]);
+                }
+            }
+            for (fnn_size i = 0; i < n; i += VL) {
+                const FN(draws) drawn = *(const FN(draws) *)(bits + i) >> 8 & 0xffffff;
+                const V u = __builtin_convertvector(drawn, V) * (T)0x1p-24, a = v_loadp(x + c + i, n - i);
+                const V p = values == FNN_TERNARY ? v_abs(a) : (a + 1) * (T)0.5;
+                const V most = values == FNN_TERNARY ? v_copysign(one, a) : one;
+                v_storep(y + c + i, v_sel(v_lt(u, p), most, least), n - i);
+            }
+        }
+    }
+}
+
 /* Box and Muller (1958): two independent normal numbers from 32 random bits that make a radius and 32 that make an
  * angle. */
 INLINE void FN(box_muller)(VU radius, VU turn, V *one, V *two)
