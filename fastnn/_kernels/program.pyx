@@ -419,7 +419,7 @@ cdef class Program:
         return root, column + view[1]
 
     def python(self, int source, Py_ssize_t n_out, layer, tensors, bint trainable):
-        self.has_python = True
+        self.has_python = self.keeps_gradients = True
         return self._add(PythonOp(source, len(self.widths), self.widths[source], n_out, layer, tensors, trainable))
 
     def _merge(self):
