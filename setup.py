@@ -48,6 +48,14 @@ ISA_FLAGS = {
                "-mprefer-vector-width=512"],
 }  # fmt: skip
 
+# The package is to take at most 5 MB installed. Who has no AVX2 has a processor of before 2013; scalar loops are not
+# copied for each of their cases.
+LEVELS = {isa: [] if MSVC else ["-fPIC"] + (["-O1"] if DEBUG else level) for isa, level in {
+    "baseline": ["-Os"],
+    "avx2": ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"],
+    "avx512": ["-O3", "-fno-unswitch-loops", "-fno-peel-loops", "-fno-split-loops"],
+}.items()}
+
 OPENMP_PROBE = """
 #include <omp.h>
 #include <stdio.h>
@@ -107,7 +115,7 @@ libraries = [
     (f"fastnn_{isa}", {
         "sources": [str(CSRC / f"isa_{isa}.c")],
         "include_dirs": [str(CSRC)],
-        "cflags": C_FLAGS + ISA_FLAGS[isa] + ([] if MSVC else ["-fPIC"]),
+        "cflags": [flag for flag in C_FLAGS if flag != "-O3"] + LEVELS[isa] + ISA_FLAGS[isa],
         "obj_deps": {"": headers},
     })
     for isa in levels

@@ -459,11 +459,12 @@ def penalty(double l1, double l2, w, grad, int n_threads):
     cdef Matrix w_ = matrix(w), grad_ = matrix(grad, True)
     cdef Py_ssize_t down = (w_.rows + GRANULE_ROWS - 1) // GRANULE_ROWS, i
     cdef Py_ssize_t n = down * ((w_.cols + GRANULE_COLS - 1) // GRANULE_COLS)
-    cdef double[::1] sums = np.empty(n)
+    memory = np.empty(n)
+    cdef double* sums = <double*>matrix(memory, True).data
     cdef double total = 0
     cdef int part, parts = ready_team(n_threads)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        penalty_part(l1, l2, w_, grad_, &sums[0], part, parts)
+        penalty_part(l1, l2, w_, grad_, sums, part, parts)
     for i in range(n):
         total += sums[i]
     return total
@@ -527,7 +528,9 @@ def orthogonal(double scale, bint columns, w, grad, int n_threads):
     derivative is added to grad, which may be None."""
     cdef Matrix w_ = matrix(w), grad_ = matrix(grad, True), unit_, turned_, scratch_
     cdef Py_ssize_t n = w_.cols if columns else w_.rows, m = w_.rows if columns else w_.cols, i
-    cdef double[::1] inverse = np.empty(n), sums = np.empty(n)
+    memory = np.empty((2, n))
+    cdef double* inverse = <double*>matrix(memory, True).data
+    cdef double* sums = inverse + n
     cdef double total = 0
     cdef fnn_orthogonal o
     cdef int part, parts = ready_team(n_threads)
@@ -537,11 +540,11 @@ def orthogonal(double scale, bint columns, w, grad, int n_threads):
     scratch = np.empty((parts, ORTHOGONAL_ROWS * (n + m)), w.dtype)
     unit_, turned_, scratch_ = matrix(unit), matrix(turned), matrix(scratch)
     o.n, o.length, o.scale = n, m, scale
-    o.unit, o.transposed, o.inverse, o.row_sum = unit_.data, turned_.data, &inverse[0], &sums[0]
+    o.unit, o.transposed, o.inverse, o.row_sum = unit_.data, turned_.data, inverse, sums
     o.grad = grad_.data
     o.row_stride, o.col_stride = 1 if columns else grad_.ld, grad_.ld if columns else 1
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
-        unit_part(w_, columns, unit_, &inverse[0], part, parts)
+        unit_part(w_, columns, unit_, inverse, part, parts)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
         transpose_part(unit_, turned_, part, parts)
     for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
