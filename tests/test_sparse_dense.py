@@ -287,6 +287,21 @@ def test_narrow_and_wide_batches_predict_the_same_bits(dtype):
     assert same([want], [model.predict(X, n_threads=3)])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("density", [0.02, 0.3])
+def test_kernels_larger_than_the_blocks_they_are_cut_into(dtype, density):
+    kernel = scipy.sparse.random_array((600, 300), density=density, rng=1, format="csr").astype(dtype)
+    x, dy = (rng.standard_normal((140, n)).astype(dtype) for n in (600, 300))
+    bias = rng.standard_normal(300).astype(dtype)
+    y = fnn.kernels.sparse_dense_forward(x, kernel, bias)
+    assert same(y, [fnn.kernels.sparse_dense_forward(row[None], kernel, bias)[0] for row in x])
+    tolerance = 2000 * np.finfo(dtype).eps
+    np.testing.assert_allclose(y, fnn.reference.sparse_dense_forward(x, kernel, bias), atol=tolerance)
+    for got, want in zip(fnn.kernels.sparse_dense_backward(dy, x, kernel),
+                         fnn.reference.sparse_dense_backward(dy, x, kernel), strict=True):
+        np.testing.assert_allclose(got, want, atol=tolerance)
+
+
 @pytest.mark.parametrize("batch", [3, 40])
 def test_frozen_layers_stay_and_pass_gradients_on(batch):
     model = network("float64")
