@@ -92,7 +92,7 @@ def make_sparse(model: Any, stays: Mapping[Layer, Mask]) -> None:
         model._exchange_layers(full)
     changes = []
     for layer, mask in stays.items():
-        sparse = full[layer] if layer in full else layer
+        sparse = full.get(layer, layer)
         assert isinstance(sparse, SparseDense)
         pattern, flat = sparse.pattern, mask.ravel()
         indptr, indices, origin = kernels.merge_pattern(pattern.shape, pattern.indptr, pattern.indices, flat, [])

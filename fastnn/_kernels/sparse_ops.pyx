@@ -10,7 +10,7 @@ from fastnn._kernels.updates cimport finish_gradient, step_block
 import numpy as np
 
 cdef enum:
-    LINE = 16       # columns and rows are divided among threads at multiples of this, so that none writes to the same lines
+    LINE = 16       # threads divide columns and rows at multiples of this, so that none writes to the same lines
 
 
 cdef class Index:
