@@ -597,7 +597,7 @@ def test_weights_are_carried_over_where_the_positions_are_the_same():
 def test_entries_are_pruned_as_weights_are():
     model = network()
     model.build((30,))
-    fnn.weights.prune(model, 0.5)
+    fnn.weights.prune(model, 0.95, layers=[model.layers[0]])  # the positions without an entry count
     held = model.layers[0].kernel.data == 0
     assert held.sum() == 105
     model.fit(X, LABELS, verbose=0)
@@ -607,8 +607,9 @@ def test_entries_are_pruned_as_weights_are():
     model.layers[0].set_structure(pattern, np.ones(210))
     assert np.array_equal(model.layers[0].kernel.data == 0, (places >= 0) & held[places])
     for method in ("structured", "2:4"):
-        with pytest.raises(ValueError, match="which is sparse"):
-            fnn.weights.prune(model, *([0.5] if method == "structured" else []), method=method)
+        with pytest.raises(ValueError, match="SparseDense layers have none"):
+            fnn.weights.prune(model, *([0.5] if method == "structured" else []), method=method,
+                              layers=[model.layers[0]])
 
 
 def test_the_diagnosis_knows_the_number_of_connections():

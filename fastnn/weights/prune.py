@@ -227,10 +227,6 @@ def _of_columns(kernels: Sequence[_Kernel], method: str, named: bool) -> list[_K
 def _prune(model: Sequential, kernels: Sequence[_Kernel], sparsity: float | None, method: str, scope: str, seed: int,
            data: Any = None) -> None:
     pattern = _check_method(method)
-    vectors = [kernel.name for kernel in kernels if isinstance(kernel.layer, SparseDense)]
-    if vectors and (pattern is not None or method == "structured"):
-        raise ValueError(f"method {method!r} is for dense kernels, of rows and columns; received {vectors[0]!r}, which "
-                         "is sparse")
     if pattern is not None:
         masks = [_group_mask(kernel, *pattern) for kernel in kernels]
     elif method == "structured":
