@@ -1,6 +1,6 @@
 """Corrupted sparse matrices, fed to fit and predict: each one is refused, or handled as what it says.
 
-``python tests/fuzz_csr.py 1000000`` makes a million of them (ten minutes); the suite makes some
+``python tests/fuzz_csr.py 1000000`` makes a million of them (a quarter of an hour); the suite makes some
 thousands. A matrix that passes is compared with a dense one that is made from its arrays here, entry by entry.
 """
 
