@@ -556,7 +556,9 @@ def test_every_kernel_has_a_twin_with_the_same_arguments():
 
 
 def test_every_kernel_is_in_the_table():
-    assert {k.function for k in KERNELS} == set(kernels.__all__)
+    """Those on patterns are not: they count, and test_topology_kernels.py holds them to their twins exactly."""
+    on_patterns = {"compressed_rows", "drop_smallest", "free_positions", "merge_pattern", "random_positions"}
+    assert {k.function for k in KERNELS} == set(kernels.__all__) - on_patterns
 
 
 def test_examples():
