@@ -32,8 +32,8 @@ C_FLAGS = ["/O2"] if MSVC else [
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra",
 ]  # fmt: skip
 # Cython's own output is not held to -Wextra. It calls kernels and Python: -Os makes its modules 1.5 MB, -O3 2.7. The
-# module with the scan of all samples is compiled as the kernels are, and so are the doors that each call goes through; all
-# of it compiled for speed would save 0.3 us a call.
+# module with the scan of all samples is compiled as the kernels are, and so are the doors that each call goes through;
+# all of it compiled for speed would save 0.3 us a call.
 CYTHON_FLAGS = [flag for flag in C_FLAGS if flag not in ("-O3", "-Wall", "-Wextra")]
 CYTHON_LEVELS = {"door": "-O3", "threads": "-O2"}
 if not MSVC:

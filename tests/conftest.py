@@ -1,6 +1,7 @@
 """The tests import the installed package, or the source folder where its modules were built in place."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,10 @@ import fastnn  # noqa: E402
 os.environ["PYTHONSAFEPATH"] = "1"
 if Path(fastnn.__file__).parents[1] == ROOT:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+# A shell without job control has commands that it runs behind it ignore Ctrl-C, which tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples at every run, and no time limit for one of them: machines differ.
 settings.register_profile("fastnn", deadline=None, derandomize=True)

@@ -36,7 +36,7 @@ def stand_in(learning_rate=0.5):
 
     return SimpleNamespace(_run=None, stop_training=False, metrics=[], metrics_names=["loss"],
                            optimizer=SimpleNamespace(learning_rate=learning_rate), set_weights=set_weights,
-                           get_weights=lambda: [array.copy() for array in weights])
+                           get_weights=lambda: [array.copy() for array in weights], _leaves=list)
 
 
 def sequences():
