@@ -632,7 +632,7 @@ cdef class Workspace:
             self.op_scratch = max(self.op_scratch, op.scratch_size(itemsize))
         self.run.state = <char**><size_t>states.ctypes.data
         # Whole cache lines: no thread writes to another's.
-        self.op_scratch = -(-self.op_scratch // ALIGNMENT) * ALIGNMENT
+        self.op_scratch = whole_lines(self.op_scratch)
         self.scratch_bytes = max(self.op_scratch, UNIT_SIZE * itemsize + ALIGNMENT)
         for restraint in program.penalty_list:
             self.scratch_bytes = max(self.scratch_bytes, whole_lines((<Restraint>restraint).scratch_size(itemsize)))
