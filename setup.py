@@ -56,6 +56,9 @@ LEVELS = {isa: [] if MSVC else ["-fPIC"] + (["-O1"] if DEBUG else level) for isa
     "avx512": ["-O3", "-fno-unswitch-loops", "-fno-peel-loops", "-fno-split-loops"],
 }.items()}
 
+# No symbols, and constants on the pages of the code rather than on pages of their own: 4 KB less for each module.
+LINK_FLAGS = ["-Wl,-s,-z,noseparate-code"] if sys.platform == "linux" and not (MSVC or DEBUG) else []
+
 OPENMP_PROBE = """
 #include <omp.h>
 #include <stdio.h>
@@ -129,7 +132,7 @@ def extension(name, extra_sources=()):
         include_dirs=[str(CSRC)],
         define_macros=macros,
         extra_compile_args=CYTHON_FLAGS + openmp + ([] if MSVC or DEBUG else [CYTHON_LEVELS.get(name, "-Os")]),
-        extra_link_args=openmp + ([] if MSVC or DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
+        extra_link_args=openmp + LINK_FLAGS,
         depends=headers,
     )
 
