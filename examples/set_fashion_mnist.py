@@ -3,8 +3,8 @@
 784-1000-1000-1000-10 with 20 * (n_in + n_out) connections a layer, 5 % of all, as Mocanu et al. (2018) and Curci et al.
 (2021) have it. With `small`, 5,000 images, epsilon 13 and 400 epochs, after the published comparison. Both networks
 have the same optimizer, schedule, dropout and epochs; the sparse one has AllReLU. Each has the learning rate of 0.02,
-0.05, 0.1 and 0.2 that did best on 10,000 training images held out (dense: 0.9087, 0.9080, diverges; SET: 0.9043 with 0.05,
-0.9085 with 0.1, diverges with 0.2).
+0.05, 0.1 and 0.2 that did best on 10,000 training images held out (dense: 0.9087, 0.9080, diverges; SET with 0.05:
+0.9043, with 0.1: 0.9085, diverges with 0.2).
 
 Needs the data: apt-get install dataset-fashion-mnist (Debian, Ubuntu), or a folder with its four IDX files.
 
