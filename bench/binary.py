@@ -10,10 +10,9 @@ those of the layer that was packed.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
+from common import fastest
 
 import fastnn as fnn
 from fastnn import kernels
@@ -24,17 +23,6 @@ from fastnn.layers import Activation, BinaryDense, Dense, TernaryDense
 
 LAYERS = {"binary -1, 1": lambda n: BinaryDense(n), "binary 0, 1": lambda n: BinaryDense(n, "01"),
           "ternary": lambda n: TernaryDense(n, 0.01)}
-
-
-def fastest(contestants: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    best, end = dict.fromkeys(contestants, float("inf")), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        for name, call in contestants.items():
-            call()      # its threads and caches, not those of the one before
-            start = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def main() -> None:

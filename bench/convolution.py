@@ -9,11 +9,11 @@ do not, as in the engine. The fastest turn of each counts.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from common import fastest
 
 from fastnn import Sequential, layers
 from fastnn._kernels import calls
@@ -108,17 +108,6 @@ def net_of_torch(x: np.ndarray, y: np.ndarray, channels_last: bool) -> Call:
             optimizer.step()
 
     return steps
-
-
-def fastest(contestants: dict[str, Call], seconds: float) -> dict[str, float]:
-    best, end = dict.fromkeys(contestants, float("inf")), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        for name, call in contestants.items():
-            call()      # its threads and caches, not those of the one before
-            start = time.perf_counter()
-            call()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
 
 
 def line(what: str, best: dict[str, float], n: int = 1) -> str:

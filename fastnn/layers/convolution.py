@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastnn import activations, constraints, initializers, regularizers
-from fastnn._kernels.dispatch import ACTIVATIONS
 from fastnn._kernels.program import Program
 from fastnn.inputs import check_count, check_size
-from fastnn.layers.base import Layer, Parameter, parameter_property
+from fastnn.layers.base import Parameter, parameter_property
+from fastnn.layers.weighted import WeightedLayer
 from fastnn.windows import Window, check_channels_last, check_padding, check_samples, check_sizes, window
 
 __all__ = ["Conv1D", "Conv2D"]
 
 
-class Convolution(Layer):
+class Convolution(WeightedLayer):
     """What `Conv1D` and `Conv2D` share: a sample of one spatial dimension is an image of height 1."""
 
     rank: ClassVar[int]
@@ -28,7 +27,8 @@ class Convolution(Layer):
                  dilation_rate: Any, groups: int, activation: Any, use_bias: bool, kernel_initializer: Any,
                  bias_initializer: Any, kernel_regularizer: Any, bias_regularizer: Any, activity_regularizer: Any,
                  kernel_constraint: Any, bias_constraint: Any, name: str | None, trainable: bool) -> None:
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
+                         bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, name, trainable)
         self.filters = check_count("filters", filters)
         self.kernel_size = check_sizes("kernel_size", kernel_size, self.rank)
         self.strides = check_sizes("strides", strides, self.rank)
@@ -40,17 +40,6 @@ class Convolution(Layer):
         if check_count("groups", groups) > 1:
             raise ValueError(f"groups must be 1; received {groups}")
         self.groups = 1
-        self.activation = activations.get(activation)
-        if not isinstance(use_bias, bool):
-            raise TypeError(f"use_bias must be True or False; received {use_bias!r}")
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.for_activity(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def _window(self, input_shape: tuple[int, ...]) -> Window:
         ones = (1,) * (2 - self.rank)
@@ -65,10 +54,7 @@ class Convolution(Layer):
         return (*shape, self.filters)
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
-        shape = (*self.kernel_size, input_shape[-1], self.filters)
-        kernel = Parameter(shape, self.kernel_initializer, True, self.kernel_regularizer, self.kernel_constraint)
-        bias = Parameter((self.filters,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint)
-        return {"kernel": kernel} | ({"bias": bias} if self.use_bias else {})
+        return self.kernel_and_bias(*self.kernel_size, input_shape[-1], self.filters)
 
     @property
     def output_activation(self) -> str:
@@ -76,14 +62,12 @@ class Convolution(Layer):
         kept = self.activation.rowwise or (self.activity_regularizer is not None and self.activation.name != "linear")
         return f"own {self.activation.name}" if kept else self.activation.name
 
-    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
-        fused = not absorbed and not self.activation.rowwise
-        kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
-        target = program.conv(source, self._window(self.input_shape), self.filters, kind, alpha,
-                              self._tensor(program, "kernel"), self._tensor(program, "bias"), self.trainable)
-        if not (absorbed or fused):
-            target = program.activation(target, self.activation.kind, self.activation.alpha, self.filters)
-        return self._regularized(program, target, training)
+    def lower_product(self, program: Program, source: int, kind: int, alpha: float) -> int:
+        return program.conv(source, self._window(self.input_shape), self.filters, kind, alpha,
+                            self._tensor(program, "kernel"), self._tensor(program, "bias"), self.trainable)
+
+    def row_of_activation(self) -> int:
+        return self.filters
 
 
 class Conv1D(Convolution):

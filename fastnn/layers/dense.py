@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import activations, constraints, initializers, regularizers
-from fastnn._kernels.dispatch import ACTIVATIONS
 from fastnn._kernels.program import Program
 from fastnn.inputs import check_count, check_size
 from fastnn.layers.base import Layer, Parameter, parameter_property
+from fastnn.layers.weighted import WeightedLayer
 
 __all__ = ["Dense"]
 
 
-class Dense(Layer):
+class Dense(WeightedLayer):
     """Densely connected layer: ``y = activation(x @ kernel + bias)``.
 
     Parameters
@@ -81,14 +80,9 @@ class Dense(Layer):
                  kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
                  kernel_constraint: Any = None, bias_constraint: Any = None, name: str | None = None,
                  trainable: bool = True, tied_to: Any = None, transposed: bool | None = None) -> None:
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
+                         bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, name, trainable)
         self.units = check_count("units", units)
-        self.activation = activations.get(activation)
-        if not isinstance(use_bias, bool):
-            raise TypeError(f"use_bias must be True or False; received {use_bias!r}")
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
         if tied_to is not None and not isinstance(tied_to, (Dense, str)):
             raise TypeError(f"tied_to must be a Dense layer or its path in the model; received {tied_to!r}")
         if not isinstance(transposed, (bool, type(None))):
@@ -101,11 +95,6 @@ class Dense(Layer):
         self.tied_to, self.transposed = tied_to, transposed
         self._tie: Dense | None = None  # found in the model, and whether its kernel is used transposed
         self._flip = False
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.for_activity(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 1:
@@ -159,22 +148,11 @@ class Dense(Layer):
         return config
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
-        kernel = Parameter((input_shape[0], self.units), self.kernel_initializer, True, self.kernel_regularizer,
-                           self.kernel_constraint)
-        bias = Parameter((self.units,), self.bias_initializer, True, self.bias_regularizer, self.bias_constraint)
-        return ({"kernel": kernel} if self.tied_to is None else {}) | ({"bias": bias} if self.use_bias else {})
+        parameters = self.kernel_and_bias(input_shape[0], self.units)
+        if self.tied_to is not None:
+            del parameters["kernel"]
+        return parameters
 
-    @property
-    def output_activation(self) -> str:
-        # What is regularized must be computed: no loss takes it over.
-        kept = self.activity_regularizer is not None and self.activation.name != "linear"
-        return f"regularized {self.activation.name}" if kept else self.activation.name
-
-    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
-        fused = not absorbed and not self.activation.rowwise
-        kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
-        target = program.dense(source, self.units, kind, alpha, (self._tie or self)._tensor(program, "kernel"),
-                               self._tensor(program, "bias"), self.trainable, self._flip)
-        if not (absorbed or fused):
-            target = program.activation(target, self.activation.kind, self.activation.alpha)
-        return self._regularized(program, target, training)
+    def lower_product(self, program: Program, source: int, kind: int, alpha: float) -> int:
+        return program.dense(source, self.units, kind, alpha, (self._tie or self)._tensor(program, "kernel"),
+                             self._tensor(program, "bias"), self.trainable, self._flip)

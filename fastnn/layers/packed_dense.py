@@ -15,6 +15,7 @@ from fastnn.initializers import Zeros
 from fastnn.inputs import check_count, check_size
 from fastnn.kernels.packed import BINARY, MOST_INPUTS, VALUES, arranged_words, check_words
 from fastnn.layers.base import Layer, Parameter, parameter_property
+from fastnn.layers.weighted import ActivatedLayer
 
 __all__ = ["PackedDense"]
 
@@ -22,7 +23,7 @@ Array = NDArray[Any]
 Shape = tuple[int, ...]
 
 
-class PackedDense(Layer):
+class PackedDense(ActivatedLayer):
     """A :class:`BinaryDense` or :class:`TernaryDense` layer packed for prediction; ``model.pack()`` makes it.
 
     Where its inputs are rounded to two values, products are counted, 64 at a time (Rastegari, Ordonez, Redmon and
@@ -145,18 +146,9 @@ class PackedDense(Layer):
 
     # ---- programs ---------------------------------------------------------------------------------------------
 
-    @property
-    def output_activation(self) -> str:
-        return self.activation.name
-
-    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
+    def lower_product(self, program: Program, source: int, kind: int, alpha: float) -> int:
         assert self._words is not None
-        fused = not absorbed and not self.activation.rowwise
-        kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
         panels, constant = arranged_words(self._words, self.n_inputs, self.values, self.inputs)
-        target = program.packed_dense(program.bits(source) if self.inputs else source, self.n_inputs, self.units,
-                                      ACTIVATIONS[self.values], ACTIVATIONS[self.inputs or "linear"], panels, constant,
-                                      kind, alpha, self._tensor(program, "bias"))
-        if not (absorbed or fused):
-            target = program.activation(target, self.activation.kind, self.activation.alpha)
-        return target
+        return program.packed_dense(program.bits(source) if self.inputs else source, self.n_inputs, self.units,
+                                    ACTIVATIONS[self.values], ACTIVATIONS[self.inputs or "linear"], panels, constant,
+                                    kind, alpha, self._tensor(program, "bias"))

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import activations, constraints, initializers, regularizers
-from fastnn._kernels.dispatch import ACTIVATIONS
+from fastnn import constraints, initializers
 from fastnn._kernels.program import Program
 from fastnn.inputs import check_count
 from fastnn.layers.base import Layer, Parameter, _described, checked_weight, parameter_property
 from fastnn.layers.dense import Dense
+from fastnn.layers.weighted import WeightedLayer
 from fastnn.named import number
 from fastnn.sparse import Pattern, entries_of, random_pattern
 
@@ -27,7 +27,7 @@ DENSITIES = "density, epsilon, pattern or kernel"
 OF_MATRICES = initializers.Identity, initializers.Orthogonal
 
 
-class SparseDense(Layer):
+class SparseDense(WeightedLayer):
     """A :class:`Dense` layer whose kernel is sparse: ``y = activation(x @ kernel + bias)``.
 
     Only the entries of the kernel exist, as numbers to train, gradients, and moments of the optimizer. Where they are
@@ -96,9 +96,9 @@ class SparseDense(Layer):
                  kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
                  kernel_constraint: Any = None, bias_constraint: Any = None, name: str | None = None,
                  trainable: bool = True) -> None:
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(activation, use_bias, kernel_initializer, bias_initializer, kernel_regularizer,
+                         bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, name, trainable)
         self.units = check_count("units", units)
-        self.activation = activations.get(activation)
         given = [argument for argument, value in (("density", density), ("epsilon", epsilon), ("pattern", pattern),
                                                   ("kernel", kernel)) if value is not None]
         if len(given) != 1:
@@ -120,22 +120,12 @@ class SparseDense(Layer):
         shape = self._pattern.shape if self._pattern is not None else self._awaited
         if shape is not None and shape[1] != self.units:
             raise ValueError(f"{given[0]} has {shape[1]} columns; the layer has {self.units} units")
-        if not isinstance(use_bias, bool):
-            raise TypeError(f"use_bias must be True or False; received {use_bias!r}")
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
         if isinstance(self.kernel_initializer, OF_MATRICES):
             raise ValueError(f"kernel_initializer must be one for numbers that do not depend on one another; received "
                              f"{self.kernel_initializer!r}, which is for matrices")
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.activity_regularizer = regularizers.for_activity(activity_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
         if isinstance(self.kernel_constraint, constraints.MinMaxNorm):
             raise ValueError(f"kernel_constraint must not be of norms, which are those of dense kernels; received "
                              f"{self.kernel_constraint!r}")
-        self.bias_constraint = constraints.get(bias_constraint)
         self._take_values()
 
     # ---- positions and values ---------------------------------------------------------------------------------
@@ -361,20 +351,9 @@ class SparseDense(Layer):
                               if value != default and not (name == "name" and not value))
         return f"{type(self).__name__}({arguments})"
 
-    @property
-    def output_activation(self) -> str:
-        # What is regularized must be computed: no loss takes it over.
-        kept = self.activity_regularizer is not None and self.activation.name != "linear"
-        return f"regularized {self.activation.name}" if kept else self.activation.name
-
-    def lower(self, program: Program, source: int, training: bool, absorbed: bool) -> int:
-        fused = not absorbed and not self.activation.rowwise
-        kind, alpha = (self.activation.kind, self.activation.alpha) if fused else (ACTIVATIONS["linear"], 0.0)
-        target = program.sparse_dense(source, self.pattern._index, kind, alpha, self._tensor(program, "kernel"),
-                                      self._tensor(program, "bias"), self.trainable)
-        if not (absorbed or fused):
-            target = program.activation(target, self.activation.kind, self.activation.alpha)
-        return self._regularized(program, target, training)
+    def lower_product(self, program: Program, source: int, kind: int, alpha: float) -> int:
+        return program.sparse_dense(source, self.pattern._index, kind, alpha, self._tensor(program, "kernel"),
+                                    self._tensor(program, "bias"), self.trainable)
 
 
 # Both are live: what is assigned to the kernel goes to the weights, and set_structure changes the pattern.
