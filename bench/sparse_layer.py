@@ -4,8 +4,9 @@
 
 What one layer takes is the difference between steps of networks with 1 and with `LAYERS` + 1 of them, behind a trained
 PReLU that makes the first one's input gradient needed; networks take turns, and the fastest turn of each counts. Beside
-them: the same step with scipy's products and NumPy, and with torch's CSR tensors where torch is installed, of as many
-layers one after the other, so that each finds its weights as far away as one in a network does.
+them: the same step with scipy's products and NumPy, and, where torch is installed, with its CSR tensors and with dense
+ones under a mask, of as many layers one after the other, so that each finds its weights as far away as one in a network
+does.
 """
 
 from __future__ import annotations
@@ -109,6 +110,30 @@ def torch_step(n: int, batch: int, density: float, n_threads: int) -> Callable[[
     return step
 
 
+def masked_step(n: int, batch: int, density: float, n_threads: int) -> Callable[[], float]:
+    """The same with torch's dense tensors and a mask."""
+    import torch
+
+    torch.set_num_threads(n_threads)
+    pattern = random_pattern((n, n), round(density * n * n), 0)
+    mask = torch.from_numpy(pattern.matrix(np.ones(pattern.nnz, np.float32)).toarray())
+    kernel = (torch.randn(n, n) * mask).requires_grad_()
+    x, dy = torch.randn(batch, n), torch.randn(batch, n)
+    adam = torch.optim.Adam([kernel], fused=True)
+
+    def step() -> float:
+        start = time.perf_counter()
+        with torch.no_grad():
+            weights = kernel * mask
+            dz = dy * (torch.relu(x @ weights) > 0)
+            _ = dz @ weights.T
+            kernel.grad = (x.T @ dz).mul_(mask)
+        adam.step()
+        return time.perf_counter() - start
+
+    return step
+
+
 def one_by_one(layers: list[Callable[[], float]]) -> Callable[[], float]:
     """Seconds that one of them takes, all of them in turns."""
     return lambda: sum(step() for step in layers) / len(layers)
@@ -133,18 +158,19 @@ def measure(n: int, batch: int, sparsities: Sequence[float], n_threads: int, sec
     for sparsity in sparsities if others else ():
         calls[f"{sparsity} scipy"] = one_by_one([scipy_step(n, batch, 1 - sparsity) for _ in range(LAYERS)])
         if importlib.util.find_spec("torch"):
-            calls[f"{sparsity} torch"] = one_by_one([torch_step(n, batch, 1 - sparsity, n_threads)
-                                                     for _ in range(LAYERS)])
+            for name, make in (("torch", torch_step), ("masked", masked_step)):
+                calls[f"{sparsity} {name}"] = one_by_one([make(n, batch, 1 - sparsity, n_threads)
+                                                          for _ in range(LAYERS)])
     best = fastest(calls, seconds)
 
     def layer(name: str) -> float:
         return (best[f"{name} {LAYERS + 1}"] - best[f"{name} 1"]) / LAYERS
 
     dense = layer("dense")
-    rows = [("dense", f"{dense * 1e6:.0f}", "", "", "")]
+    rows = [("dense", f"{dense * 1e6:.0f}", "", "", "", "")]
     for sparsity in sparsities:
         own = layer(str(sparsity))
-        beside = [best.get(f"{sparsity} {name}") for name in ("scipy", "torch")]
+        beside = [best.get(f"{sparsity} {name}") for name in ("scipy", "torch", "masked")]
         rows.append((f"{sparsity:.0%} sparse", f"{own * 1e6:.0f}", f"{dense / own:.2f}x",
                      *("" if other is None else f"{other / own:.1f}x" for other in beside)))
     return rows
@@ -157,14 +183,14 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, nargs="+", default=[0.8, 0.9, 0.95, 0.99])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=20.0, help="for each number of threads")
-    parser.add_argument("--no-others", action="store_true", help="without scipy and torch")
+    parser.add_argument("--no-others", action="store_true", help="without the others")
     options = parser.parse_args()
     for n_threads in options.threads:
         print(f"{options.units} x {options.units}, batch {options.batch}, {n_threads} thread{'s' * (n_threads > 1)}")
-        print(f"{'layer':<14}{'us':>8}{'dense':>10}{'scipy':>10}{'torch':>10}")
+        print(f"{'layer':<14}{'us':>8}{'dense':>10}{'scipy':>10}{'torch':>10}{'masked':>10}")
         for name, *figures in measure(options.units, options.batch, options.sparsity, n_threads, options.seconds,
                                       not options.no_others):
-            print(f"{name:<14}" + "".join(f"{figure:>{width}}" for figure, width in zip(figures, (8, 10, 10, 10),
+            print(f"{name:<14}" + "".join(f"{figure:>{width}}" for figure, width in zip(figures, (8, 10, 10, 10, 10),
                                                                                      strict=True)))
 
 
