@@ -303,6 +303,23 @@ def test_a_run_goes_on_to_the_bit(tmp_path, callback, batches):
     assert all(a.pattern.equals(b.pattern) for a, b in zip(sparse_layers(whole), sparse_layers(again), strict=True))
 
 
+@pytest.mark.parametrize("batches", [5, 9, 12])
+def test_update_ratios_of_a_run_that_goes_on(tmp_path, batches):
+    """They are of connections that stand where they stood as the epoch began, when the run is taken up too."""
+    class Save(fnn.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+            if self.steps == batches:
+                self.model.save(tmp_path / "run")
+
+    monitors = [fnn.weights.WeightMonitor() for _ in range(2)]
+    fit(build(), monitors[0], RigL(0.5, every=2, end_step=99), Save())
+    fit(build(), monitors[1], RigL(0.5, every=2, end_step=99), resume=tmp_path / "run")
+    assert repr(monitors[0].weights) == repr(monitors[1].weights)
+
+
 def test_learning_with_set():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((600, 20)).astype(np.float32)

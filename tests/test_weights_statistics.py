@@ -157,6 +157,26 @@ def test_update_ratio():
     assert not monitor.layers and "gradient_norm" not in monitor.weights["dense.kernel"]
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("mover", [
+    lambda: fnn.callbacks.SET(0.3), lambda: fnn.callbacks.RigL(every=2, end_step=9),
+    lambda: fnn.callbacks.NeuronPruning(0.2, every=1),
+    lambda: fnn.weights.PruningSchedule(0.8, end_step=3, frequency=1, sparse_from=0.5)])
+def test_update_ratios_are_of_connections_that_stay(mover, first):
+    """At a learning rate of zero they are zero, wherever in the list of callbacks connections move."""
+    model = fnn.Sequential([fnn.Input((20,)), fnn.layers.SparseDense(40, "relu", density=0.2),
+                            fnn.layers.Dense(20, "relu"), fnn.layers.Dense(3, "softmax")], seed=0)
+    model.compile(fnn.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    monitor, mover = WeightMonitor(), mover()
+    x = np.random.default_rng(0).standard_normal((64, 20))
+    model.fit(x, np.arange(64) % 3, epochs=4, verbose=0, callbacks=[monitor, mover] if first else [mover, monitor])
+    masked = isinstance(mover, fnn.weights.PruningSchedule)  # it sets weights to zero inside epochs
+    assert isinstance(model.layers[1], fnn.layers.SparseDense if masked else fnn.layers.Dense)
+    for name in ("sparse_dense.kernel", "dense.kernel"):
+        ratios = monitor.weights[name]["update_ratio"]
+        assert len(ratios) == 4 and not any(ratios[2 if masked else 0:])
+
+
 def test_monitor_changes_no_bit_of_the_training():
     watched = trained(WeightMonitor(samples(20), np.arange(20) % 3), dtype="float32").get_weights()
     alone = trained(fnn.callbacks.Callback(), dtype="float32").get_weights()

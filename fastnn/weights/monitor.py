@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from fastnn.callbacks import Callback
 from fastnn.inputs import check_count
+from fastnn.layers import Layer, SparseDense
+from fastnn.sparse import Pattern
 from fastnn.weights.statistics import LayerStatistics, describe, layer_statistics, table
 
 __all__ = ["WeightMonitor"]
@@ -45,7 +47,8 @@ class WeightMonitor(Callback):
         ``"near_zero"`` (as in `statistics`), ``"update_ratio"``, and, where asked for, ``"gradient_norm"`` and
         ``"spectral_norm"``. The update ratio is the norm of what the epoch changed over the norm at its
         beginning, NaN for weights that were all zero. Divided by the number of steps it is a lower bound of a
-        step's mean ratio; 1e-3 a step is a usual size.
+        step's mean ratio; 1e-3 a step is a usual size. Of a sparse kernel it is that of the connections that stand
+        at the beginning and at the end of the epoch.
     layers : dict of str to dict of str to list of float
         For each layer ``"mean"``, ``"std"`` of its outputs, and ``"dead_units"``, given `x`.
 
@@ -87,7 +90,7 @@ class WeightMonitor(Callback):
         self.epochs: list[int] = []
         self.weights: dict[str, dict[str, list[float]]] = {}
         self.layers: dict[str, dict[str, list[float]]] = {}
-        self._before: dict[str, Array] = {}
+        self._before: dict[str, tuple[Array, Pattern | None]] = {}
 
     def get_state(self) -> dict[str, Any]:
         """The records, each an array, and the weights from before the epoch."""
@@ -95,15 +98,18 @@ class WeightMonitor(Callback):
                    for name, record in table.items() for figure, values in record.items()]
         return ({"epochs": self.epochs, "records": [list(record[:3]) for record in records]}
                 | {f"record.{i}": np.array(record[3], np.float64) for i, record in enumerate(records)}
-                | {f"before.{name}": array for name, array in self._before.items()})
+                | {f"before.{name}": array for name, (array, _) in self._before.items()}
+                # Files of runs hold no integers. These are exact in float64.
+                | {f"{part}.{name}": getattr(pattern, part).astype(np.float64) for part in ("indptr", "indices")
+                   for name, (_, pattern) in self._before.items() if pattern is not None})
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         epochs, records = state.get("epochs"), state.get("records")
-        before = {name.removeprefix("before."): array for name, array in state.items() if name.startswith("before.")}
-        shapes = {name: weight.shape for name, weight in self.model._named_weights()}
+        before = {name: self._before_from(state, name, layer, weight) for name, layer, weight in self._weights()
+                  if f"before.{name}" in state}
+        n_before = sum(1 if pattern is None else 3 for _, pattern in before.values())
         if not isinstance(epochs, list) or not isinstance(records, list) \
-                or len(state) != 2 + len(records) + len(before) \
-                or not all(np.shape(array) == shapes.get(name) for name, array in before.items()):
+                or len(state) != 2 + len(records) + n_before:
             raise ValueError(f"the state of WeightMonitor holds {sorted(state)[:8]}, which is not what it remembers")
         self._clear()
         self.epochs, self._before = [check_count("epoch", epoch, low=0) for epoch in epochs], before
@@ -117,20 +123,18 @@ class WeightMonitor(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch % self.every == 0:
-            for name, weight in self.model._named_weights():
-                np.copyto(self._before.setdefault(name, np.empty_like(weight)), weight)
+            self._before = {name: (weight.copy(), _pattern(layer, name)) for name, layer, weight in self._weights()}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch % self.every:
             return
         self.epochs.append(epoch)
         gradients, layers = self._read()
-        for i, (name, weight) in enumerate(self.model._named_weights()):
+        for i, (name, layer, weight) in enumerate(self._weights()):
             found = describe(name, weight, self.spectral_norms)
             record = {figure: getattr(found, figure) for figure in FIGURES}
-            old = self._before[name]
-            before = np.linalg.norm(old)
-            change = np.linalg.norm(np.subtract(weight, old, out=old))
+            old, new = _at_both(*self._before[name], weight, _pattern(layer, name))
+            before, change = np.linalg.norm(old), np.linalg.norm(new - old)
             record["update_ratio"] = float(change / before) if before else float("nan")
             if found.spectral_norm is not None:
                 record["spectral_norm"] = found.spectral_norm
@@ -142,6 +146,21 @@ class WeightMonitor(Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._before = {}
+
+    def _weights(self) -> list[tuple[str, Layer, Array]]:
+        return [(f"{leaf.path}.{name}", leaf, weight) for leaf in self.model._leaves()
+                for name, weight in leaf.weights.items()]
+
+    def _before_from(self, state: Mapping[str, Any], name: str, layer: Layer,
+                     weight: Array) -> tuple[Array, Pattern | None]:
+        """What a weight was before the epoch, from a file."""
+        array, pattern = state[f"before.{name}"], _pattern(layer, name)
+        if pattern is not None:
+            parts = [state[f"{part}.{name}"].astype(np.int64) for part in ("indptr", "indices")]
+            pattern = Pattern(pattern.shape, *parts)
+        if np.shape(array) != (weight.shape if pattern is None else (pattern.nnz,)):
+            raise ValueError(f"the state of WeightMonitor has {name} of shape {np.shape(array)}, not that of the model")
+        return array, pattern
 
     def _read(self) -> tuple[list[Array], Sequence[LayerStatistics]]:
         """Gradients and statistics of the layers for the samples."""
@@ -167,3 +186,18 @@ def _append(records: dict[str, dict[str, list[float]]], name: str, values: dict[
     record = records.setdefault(name, {})
     for figure, value in values.items():
         record.setdefault(figure, []).append(value)
+
+
+def _pattern(layer: Layer, name: str) -> Pattern | None:
+    """The positions of a weight's entries, where these are all that there is of it."""
+    return layer.pattern if isinstance(layer, SparseDense) and name == f"{layer.path}.kernel" else None
+
+
+def _at_both(old: Array, before: Pattern | None, new: Array, after: Pattern | None) -> tuple[Array, Array]:
+    """The numbers of a weight, then and now, that stand at one position; it may have become sparse meanwhile."""
+    if after is before or after is None:
+        return old, new
+    if before is None:
+        return old[after.rows(), after.indices], new
+    places = after.places_in(before)
+    return old[places[places >= 0]], new[places >= 0]
