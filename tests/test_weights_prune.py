@@ -742,6 +742,49 @@ def test_layers_that_cannot_become_sparse_keep_their_masks():
     assert (~model.layers[0].masks["kernel"]).sum() == 144
 
 
+class Say(fnn.callbacks.Callback):
+    """A number to watch, and the weights of every epoch."""
+
+    def __init__(self, numbers):
+        super().__init__()
+        self.numbers, self.weights = numbers, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["mine"] = self.numbers[epoch]
+        self.weights.append(self.model.get_weights())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_best_epoch_is_one_after_layers_became_sparse(first):
+    model, say = mlp(), Say([1, 2, 6, 4, 3, 5])
+    schedule = PruningSchedule(0.8, end_step=2, frequency=1, sparse_from=0.5)
+    stop = fnn.callbacks.EarlyStopping("mine", patience=9, mode="min", restore_best_weights=True)
+    with pytest.warns(UserWarning, match="sparse since epoch 1, the best one.* anew from epoch 2 on") as warned:
+        model.fit(*data(), batch_size=8, epochs=6, verbose=0,
+                  callbacks=[schedule, say, stop] if first else [say, stop, schedule])
+    assert len(warned) == 1
+    assert (stop.best, stop.best_epoch) == (2, 1)
+    for got, want in zip(model.get_weights(), say.weights[1], strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_layers_that_become_sparse_as_training_ends():
+    def trained(*order):
+        model = mlp()
+        calls = {"say": Say([1, 2]), "schedule": PruningSchedule(0.8, end_step=11, frequency=99, sparse_from=0.5),
+                 "stop": fnn.callbacks.EarlyStopping("mine", mode="min", restore_best_weights=True, patience=9)}
+        model.fit(*data(), batch_size=8, epochs=2, verbose=0, callbacks=[calls[name] for name in order])
+        return model, calls["stop"]
+
+    model, stop = trained("say", "stop", "schedule")  # the best weights are back, and become sparse
+    for layer, kernel in zip(model.layers, stop.best_weights[::2], strict=True):
+        there = layer.kernel.toarray()
+        np.testing.assert_array_equal(there, np.where(there, kernel, 0))
+    with pytest.warns(UserWarning, match="sparse since epoch 1, the best one.* those of the last one"):
+        model, _ = trained("say", "schedule", "stop")
+    assert all(isinstance(layer, SparseDense) for layer in model.layers)
+
+
 def test_sparse_from_is_refused():
     with pytest.raises(ValueError, match=r"sparse_from must be in \(0, 1\]; received 0"):
         PruningSchedule(0.9, end_step=2, sparse_from=0)

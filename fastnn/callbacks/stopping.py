@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -36,7 +37,8 @@ class EarlyStopping(Monitor):
     restore_best_weights : bool, default False
         Whether the model ends with the weights of its best epoch, instead of those of its last one. The best
         epoch need not beat `baseline`. Where `SwapEMAWeights` has validation done with the average of the weights
-        and `monitor` is of validation, they are the average of that epoch.
+        and `monitor` is of validation, they are the average of that epoch. Weights from before layers became sparse
+        (``PruningSchedule(sparse_from=...)``) do not fit any more: then the best epoch is found anew, with a warning.
     start_from_epoch : int, default 0
         Epochs before this one are not looked at.
 
@@ -119,6 +121,9 @@ class EarlyStopping(Monitor):
         value = self.value(logs)
         if value is None or epoch < self.start_from_epoch:
             return
+        if self._outdated():
+            self._warn(f"the best epoch is found anew from epoch {epoch + 1} on")
+            self._forget()
         self.wait += 1
         if self.better(value, self.best):
             self.best = value
@@ -139,11 +144,22 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.best_weights is not None:
+        if self._outdated():
+            self._warn("the weights are those of the last one. Put EarlyStopping before what makes layers sparse")
+        elif self.best_weights is not None:
             if self.verbose:
                 print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
             self._restore_connections()
             self.model.set_weights(self.best_weights)
+
+    def _outdated(self) -> bool:
+        """Whether layers have become sparse since the best epoch: their kernels are vectors now."""
+        return self.best_weights is not None and [array.ndim for array in self.best_weights] != [
+            array.ndim for _, array in self.model._named_weights()]
+
+    def _warn(self, consequence: str) -> None:
+        warnings.warn(f"layers have become sparse since epoch {self.best_epoch + 1}, the best one, whose weights "
+                      f"EarlyStopping kept: {consequence}", UserWarning, stacklevel=2)
 
     def _restore_connections(self) -> None:
         """Those of sparse layers, where they have moved since the best epoch."""
