@@ -186,10 +186,13 @@ class Trainer:
             weights[...], average[...] = average.copy(), weights.copy()
         self._swapped = [] if swapped else [part for part, _, _ in pairs]
 
-    def _take_average(self) -> None:
-        """Where the optimizer averages the parameters, the average is what training ends with."""
+    def _swap_back(self) -> None:
         if self._swapped:
             self._swap_average()
+
+    def _take_average(self) -> None:
+        """Where the optimizer averages the parameters, the average is what training ends with."""
+        self._swap_back()
         for _, weights, average in self._averaged():
             weights[...] = average
         self._apply_mask()
@@ -316,6 +319,7 @@ class Trainer:
     def _fit(self, run: Run, data: Feed, validation: Feed | None, epochs: range, threads: int) -> None:
         """The epochs of a run, from its beginning or from where a saved one stood."""
         watched, before = self.metrics, self._state.step if self._state is not None else 0
+        self._swap_back()
         self._call(run.calls, "on_train_begin", {})
         if run.saved is not None:  # an epoch that was begun is completed
             epochs = range(run.saved.epoch, max(run.saved.epoch + 1, epochs.stop))
@@ -323,6 +327,7 @@ class Trainer:
             if isinstance(data, Reader) and not _more(data, epoch):
                 break
             run.begin(epoch, self._specs(watched))
+            self._swap_back()  # what is about to be trained is there for all callbacks, wherever SwapEMAWeights stands
             self._call(run.calls, "on_epoch_begin", epoch, {})
             self._take_up(run)
             if run.logs is None:

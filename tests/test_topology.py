@@ -320,6 +320,20 @@ def test_update_ratios_of_a_run_that_goes_on(tmp_path, batches):
     assert repr(monitors[0].weights) == repr(monitors[1].weights)
 
 
+@pytest.mark.parametrize("callback", [
+    lambda: SET(0.3), lambda: NeuronPruning(0.2, every=1),
+    lambda: fnn.weights.PruningSchedule(0.8, end_step=3, frequency=1, sparse_from=0.5)])
+def test_averages_may_be_swapped_before_or_behind(callback):
+    """What an epoch begins with are the weights that are trained, for the callbacks before SwapEMAWeights too."""
+    ends = []
+    for order in (1, -1):
+        model = build(optimizer=fnn.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9))
+        fit(model, *[fnn.callbacks.SwapEMAWeights(True), callback()][::order])
+        ends.append([layer.kernel.toarray() for layer in sparse_layers(model)])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_learning_with_set():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((600, 20)).astype(np.float32)

@@ -73,9 +73,6 @@ class SwapEMAWeights(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._put(average=False)
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._put(average=False)
-
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.swap_on_epoch:
             self._put(average=True)
