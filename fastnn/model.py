@@ -528,7 +528,8 @@ class Sequential(Trainer):
         Raises
         ------
         TypeError, ValueError
-            If the model is not built, or an argument is not allowed.
+            If the model is not built, an argument is not allowed, no layer can become sparser, or one that would has a
+            constraint of norms.
 
         Examples
         --------

@@ -34,6 +34,7 @@ class Run:
     at_rest : whether callbacks are being told of the end of a batch or an epoch, when the state of all is known
     lent : whether the average is in the place of the weights just while they are saved
     saved : what is to be taken up as soon as an epoch has begun
+    sparse : whether samples, or those of validation, are sparse matrices
     """
 
     calls: CallbackList
@@ -49,6 +50,7 @@ class Run:
     at_rest: bool = False
     lent: bool = False
     saved: Saved | None = None
+    sparse: bool = False
 
     def begin(self, epoch: int, specs: Sequence[Spec]) -> None:
         """A new epoch."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,14 +55,16 @@ def _chosen(model: Any, layers: Sequence[Layer | str] | None) -> list[Layer]:
     model._named_weights()  # refuses a model that is not built
     known = {layer.path: layer for layer in convertible(model)}
     if layers is None:
-        return list(known.values())
+        layers = list(known)
     if isinstance(layers, (str, Layer)) or not isinstance(layers, Sequence):
         raise TypeError(f"layers must be a list of layers or their names; received {layers!r}")
+    able = f"those in containers, and those that share a kernel, cannot. There are {', '.join(known) or 'none'}"
+    if not layers:
+        raise ValueError(f"sparsify needs a Dense or SparseDense layer that can become sparser: {able}")
     for entry in layers:
         name = entry.path if isinstance(entry, Layer) else entry
         if name not in known or (isinstance(entry, Layer) and known[name] is not entry):
-            raise ValueError(f"{name!r} is no Dense or SparseDense layer that can become sparser: those in containers, "
-                             f"and those that share a kernel, cannot. There are {', '.join(known) or 'none'}")
+            raise ValueError(f"{name!r} is no Dense or SparseDense layer that can become sparser: {able}")
     return [known[entry.path if isinstance(entry, Layer) else entry] for entry in layers]
 
 
@@ -105,10 +106,7 @@ def _full(layer: Dense) -> SparseDense:
     """A sparse layer with all connections of a dense one, and its weights."""
     shape = layer.n_inputs, layer.units
     columns = np.tile(np.arange(shape[1], dtype=np.int32), shape[0])
-    arguments = {argument: getattr(layer, argument) for argument in inspect.signature(SparseDense).parameters
-                 if argument in inspect.signature(Dense).parameters}
-    sparse = SparseDense(**arguments, pattern=Pattern(shape, np.arange(shape[0] + 1) * shape[1], columns, copy=False))
-    sparse.learning_rate_multiplier = layer.learning_rate_multiplier
+    sparse = SparseDense._like(layer, Pattern(shape, np.arange(shape[0] + 1) * shape[1], columns, copy=False))
     sparse.weights = {"kernel": layer.kernel.reshape(math.prod(shape))} | {
         name: weight for name, weight in layer.weights.items() if name != "kernel"}
     return sparse

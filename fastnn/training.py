@@ -302,7 +302,8 @@ class Trainer:
             self.stop_training = False
             plan = {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
                     "validation": None if validation is None else _count(validation)}
-            run = self._run = Run(calls, plan, [layer._trainable for layer in self._family])
+            run = self._run = Run(calls, plan, [layer._trainable for layer in self._family],
+                                  sparse=any(_is_sparse(feed) for feed in (data, validation) if feed is not None))
             run.begin(initial_epoch, self._specs(self.metrics))
             try:
                 if resume is not None:
@@ -892,6 +893,11 @@ def _size(data: Feed, batch_size: int) -> dict[str, Any]:
     """Samples and batches of an epoch; None for a stream that has not been read to its end."""
     n = data.n if isinstance(data, engine.Data) else data.rows
     return {"samples": n, "steps": None if n is None else -(-n // batch_size)}
+
+
+def _is_sparse(data: Feed) -> bool:
+    """Of a stream: the first part, which has been read."""
+    return bool((data if isinstance(data, engine.Data) else data.first[0]).sparse)
 
 
 def _split(x: Any, y: Any, sample_weight: Any, split: float,

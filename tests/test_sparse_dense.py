@@ -214,6 +214,12 @@ def test_dense_and_back():
     assert SparseDense.from_dense(layer, threshold=0.5)._pattern.nnz == (np.abs(layer.kernel) > 0.5).sum()
     kept = np.sort(np.abs(layer.kernel.ravel()))[-21:]
     assert np.array_equal(np.sort(np.abs(SparseDense.from_dense(layer, sparsity=0.99)._values)), kept)
+    assert SparseDense.from_dense(layer, sparsity=0.99999)._pattern.nnz == 1
+    layer.learning_rate_multiplier = 0.5
+    sparse = SparseDense.from_dense(layer)
+    assert sparse.learning_rate_multiplier == 0.5
+    fnn.Sequential([fnn.Input((30,)), sparse], dtype="float64")
+    assert sparse.to_dense().learning_rate_multiplier == 0.5
     with pytest.raises(ValueError, match="one of threshold and sparsity"):
         SparseDense.from_dense(layer, 0.1, 0.1)
     with pytest.raises(ValueError, match="no entries"):

@@ -141,10 +141,38 @@ def test_layers_that_share_or_stand_inside_others_stay_dense():
     ({"threshold": -1}, ValueError, r"threshold must be in \[0, inf\)"),
     ({"layers": "dense"}, TypeError, "layers must be a list"),
     ({"layers": ["dense_9"]}, ValueError, "dense, dense_1, dense_2"),
+    ({"layers": []}, ValueError, "sparsify needs a Dense or SparseDense layer .* There are dense, dense_1, dense_2"),
 ])  # fmt: skip
 def test_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         dense_model().sparsify(**arguments)
+
+
+def test_a_model_that_cannot_become_sparse_is_refused():
+    model = fnn.Sequential([fnn.Input((12,)), layers.Residual([Dense(12)])])
+    for arguments in ({}, {"sparsity": 0.5}):
+        with pytest.raises(ValueError, match="There are none"):
+            model.sparsify(**arguments)
+
+
+@pytest.mark.parametrize("initializer", ["orthogonal", "identity"])
+def test_initializers_of_matrices_are_left_behind(initializer):
+    model = fnn.Sequential([fnn.Input((12,)), Dense(12, kernel_initializer=initializer)], seed=0)
+    for layer in (SparseDense.from_dense(model.layers[0]), model.sparsify(layers=["dense"]).layers[0]):
+        assert isinstance(layer.kernel_initializer, fnn.initializers.GlorotUniform)
+        np.testing.assert_array_equal(layer.weights["kernel"], model.layers[0].kernel[model.layers[0].kernel != 0])
+
+
+@pytest.mark.parametrize("constraint", ["max_norm", "unit_norm", "min_max_norm"])
+def test_constraints_of_norms_are_refused_by_name(constraint):
+    model = dense_model(kernel_constraint=constraint)
+    schedule = fnn.weights.PruningSchedule(0.9, end_step=90, sparse_from=0.8)
+    for act in (lambda: model.sparsify(sparsity=0.5), lambda: SparseDense.from_dense(model.layers[0]),
+                lambda: fit(model, callbacks=[schedule])):
+        with pytest.raises(ValueError, match="kernel_constraint of layer 'dense' must not be of norms"):
+            act()
+    fit(model, callbacks=[fnn.weights.PruningSchedule(0.9, end_step=9, sparse_from=0.8, layers=["dense_1"])])
+    assert isinstance(model.layers[2], SparseDense)
 
 
 def test_refused_before_it_is_built():

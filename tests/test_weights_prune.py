@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import fastnn as fnn
 from fastnn.layers import (
@@ -783,6 +784,28 @@ def test_layers_that_become_sparse_as_training_ends():
     with pytest.warns(UserWarning, match="sparse since epoch 1, the best one.* those of the last one"):
         model, _ = trained("say", "schedule", "stop")
     assert all(isinstance(layer, SparseDense) for layer in model.layers)
+
+
+@pytest.mark.parametrize("sparse_part", ["x", "validation", "stream", "validation stream"])
+def test_the_layer_that_sparse_samples_go_to_stays_dense(sparse_part):
+    x, y = data()
+    csr = scipy.sparse.csr_array(x)
+    given = {"x": {"x": csr, "y": y}, "validation": {"x": x, "y": y, "validation_data": (csr, y)},
+             "stream": {"x": [(csr, y)]},
+             "validation stream": {"x": x, "y": y, "validation_data": [(csr, y)]}}[sparse_part]
+
+    def trained(**arguments):
+        model = mlp()
+        model.fit(**given, batch_size=8, epochs=3, verbose=0, callbacks=[
+            PruningSchedule(0.8, end_step=3, frequency=1, sparse_from=0.5, **arguments)])
+        return model
+
+    model = trained()
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "SparseDense", "SparseDense"]
+    assert (~model.layers[0].masks["kernel"]).mean() == 0.8
+    with pytest.raises(ValueError, match="layer 'dense' cannot become sparse, since samples that are sparse"):
+        trained(layers=["dense", "dense_1"])
+    assert isinstance(trained(layers=["dense_1"]).layers[1], SparseDense)
 
 
 def test_sparse_from_is_refused():

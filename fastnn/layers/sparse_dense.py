@@ -123,9 +123,7 @@ class SparseDense(WeightedLayer):
         if isinstance(self.kernel_initializer, OF_MATRICES):
             raise ValueError(f"kernel_initializer must be one for numbers that do not depend on one another; received "
                              f"{self.kernel_initializer!r}, which is for matrices")
-        if isinstance(self.kernel_constraint, constraints.MinMaxNorm):
-            raise ValueError(f"kernel_constraint must not be of norms, which are those of dense kernels; received "
-                             f"{self.kernel_constraint!r}")
+        refuse_norms(self)
         self._take_values()
 
     # ---- positions and values ---------------------------------------------------------------------------------
@@ -189,6 +187,7 @@ class SparseDense(WeightedLayer):
         """A new :class:`Dense` layer of the same weights, with zeros where no entries are, to stand in a new model."""
         dense = Dense(**{argument: getattr(self, argument) for argument in inspect.signature(Dense).parameters
                          if argument not in ("name", "tied_to", "transposed")})
+        dense.learning_rate_multiplier = self._multiplier
         dense.weights = {"kernel": self.kernel.toarray()}
         if self.use_bias:
             dense.weights["bias"] = self.bias.copy()
@@ -204,8 +203,13 @@ class SparseDense(WeightedLayer):
         threshold : float, optional
             Weights whose magnitude is above it stay.
         sparsity : float, optional
-            The share of the kernel that goes, in [0, 1): the smallest magnitudes, of equal ones the last. Without both,
-            weights stay that are not zero.
+            The share of the kernel that goes, in [0, 1): the smallest magnitudes, of equal ones the last; one at least
+            stays. Without both, weights stay that are not zero.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not allowed, no weight is above the threshold, or the layer has a constraint of norms.
 
         Examples
         --------
@@ -224,18 +228,27 @@ class SparseDense(WeightedLayer):
         kernel = np.asarray(layer.kernel)
         stays = np.abs(kernel) > number("threshold", 0.0 if threshold is None else threshold, "[0, inf)")
         if sparsity is not None:
-            n = kernel.size - round(number("sparsity", sparsity, "[0, 1)") * kernel.size)
+            n = max(1, kernel.size - round(number("sparsity", sparsity, "[0, 1)") * kernel.size))
             stays = np.zeros(kernel.size, np.bool_)
             stays[np.argsort(-np.abs(kernel), axis=None, kind="stable")[:n]] = True
             stays = stays.reshape(kernel.shape)
-        arguments = {argument: getattr(layer, argument) for argument in inspect.signature(cls).parameters
-                     if argument not in ("name", "density", "epsilon", "pattern", "kernel")}
-        pattern = Pattern.of(stays)
-        sparse = cls(**arguments, pattern=pattern)
+        sparse = cls._like(layer, Pattern.of(stays))
         sparse._values = kernel[stays]
         sparse._take_values()
         if layer.bias is not None:
             sparse.weights["bias"] = layer.bias.copy()
+        return sparse
+
+    @classmethod
+    def _like(cls, layer: Dense, pattern: Pattern) -> SparseDense:
+        """A layer without a name and weights that is otherwise like a dense one."""
+        refuse_norms(layer)
+        arguments = {argument: getattr(layer, argument) for argument in inspect.signature(cls).parameters
+                     if argument not in ("name", "density", "epsilon", "pattern", "kernel")}
+        if isinstance(layer.kernel_initializer, OF_MATRICES):  # nothing is drawn: the values are there
+            del arguments["kernel_initializer"]
+        sparse = cls(**arguments, pattern=pattern)
+        sparse.learning_rate_multiplier = layer.learning_rate_multiplier
         return sparse
 
     # ---- what a layer defines ---------------------------------------------------------------------------------
@@ -373,6 +386,14 @@ class _OfEntries(initializers.Initializer):
         if isinstance(self.initializer, initializers.VarianceScaling):
             return self.initializer.draw_for(rng, shape, self.fan_in, self.fan_out)
         return self.initializer.draw(rng, shape)
+
+
+def refuse_norms(layer: Layer) -> None:
+    constraint = getattr(layer, "kernel_constraint", None)
+    if isinstance(constraint, constraints.MinMaxNorm):
+        of = f" of layer {layer.path!r}" if layer.path else ""
+        raise ValueError(f"kernel_constraint{of} must not be of norms, which are those of dense kernels; received "
+                         f"{constraint!r}")
 
 
 def _fans(nnz: int, shape: tuple[int, int]) -> tuple[float, float]:

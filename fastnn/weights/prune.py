@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
-from fastnn.layers.sparse_dense import SparseDense
+from fastnn.layers.flatten import Flatten
+from fastnn.layers.sparse_dense import SparseDense, refuse_norms
 from fastnn.model import Sequential
 from fastnn.named import number, one_of
 from fastnn.sparsifying import convertible, make_sparse
@@ -522,7 +523,8 @@ class PruningSchedule(Callback):
     sparse_from : float, optional
         Dense layers become :class:`fastnn.layers.SparseDense` ones where an epoch begins, or `fit` ends, and at least
         this part of them is pruned: in (0, 1]. Sparse layers lose there what is pruned. From 0.8 on that makes training
-        faster, and the model smaller. It is for layers of their own kernels in no container, and not for "structured".
+        faster, and the model smaller. It is for layers of their own kernels in no container, and not for "structured";
+        the layer that sparse samples go to stays dense, and constraints of norms are refused.
         Default: kernels stay dense, and masks hold their weights at zero. A run whose layers have become others can be
         saved, but `fit` cannot take it up with ``resume``.
     scope, layers, seed
@@ -598,6 +600,9 @@ class PruningSchedule(Callback):
             chosen = _of_columns(chosen, self.method, self.layers is not None)
         self._paths = [kernel.layer.path for kernel in chosen]
         self._kernels()
+        if self.sparse_from is not None:
+            for layer in self._able():
+                refuse_norms(layer)
         self.model._mask_block()  # the engine takes up masks as an epoch begins
         self._prune()
 
@@ -607,10 +612,21 @@ class PruningSchedule(Callback):
     def on_train_end(self, logs: Any = None) -> None:
         self._become_sparse()
 
+    def _able(self) -> list[Layer]:
+        """Those of the layers that can become sparser. Sparse samples go to a dense one."""
+        chosen = [layer for layer in convertible(self.model) if layer.path in self._paths]
+        reader = next((layer for layer in self.model.layers if not isinstance(layer, Flatten)), None)
+        if reader not in chosen or not self.model._run.sparse:
+            return chosen
+        if self.layers is not None:
+            raise ValueError(f"layer {reader.path!r} cannot become sparse, since samples that are sparse matrices go "
+                             "to Dense layers: leave it out of layers, or train with x.toarray()")
+        return [layer for layer in chosen if layer is not reader]
+
     def _become_sparse(self) -> None:
         if self.sparse_from is None:
             return
-        able, stays = convertible(self.model), {}
+        able, stays = self._able(), {}
         for kernel in self._kernels():
             mask, is_sparse = kernel.mask, isinstance(kernel.layer, SparseDense)
             if kernel.layer in able and not mask.all() and (is_sparse or 1 - mask.mean() >= self.sparse_from):
