@@ -21,8 +21,8 @@ from fastnn._kernels.dispatch import ACTIVATIONS
 from fastnn.kernels.packed import arranged_words
 from fastnn.layers import Activation, BinaryDense, Dense, TernaryDense
 
-LAYERS = {"binary -1, 1": lambda n: BinaryDense(n), "binary 0, 1": lambda n: BinaryDense(n, "01"),
-          "ternary": lambda n: TernaryDense(n, 0.01)}
+LAYERS = {"binary -1, 1": lambda n: BinaryDense(n), "binary 0, 1": lambda n: BinaryDense(n, mode="01"),
+          "ternary": lambda n: TernaryDense(n, threshold=0.01)}
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ from fastnn.layers import (
 
 ROUNDED = {
     "sign": lambda units, **more: BinaryDense(units, **more),
-    "01": lambda units, **more: BinaryDense(units, "01", **more),
-    "ternary": lambda units, **more: TernaryDense(units, 0.1, **more),
+    "01": lambda units, **more: BinaryDense(units, mode="01", **more),
+    "ternary": lambda units, **more: TernaryDense(units, threshold=0.1, **more),
 }
 every_rounding = pytest.mark.parametrize("rounding", ROUNDED)
 every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -299,12 +299,17 @@ def test_fuse_leaves_rounded_layers_alone():
     assert_same([fused.pack().predict(x)], [fused.predict(x)])
 
 
+def test_the_second_argument_is_the_activation():
+    for kind in (BinaryDense, TernaryDense):
+        assert kind(3, "softmax").activation.name == "softmax"
+
+
 REFUSED = {
-    "mode": (lambda: BinaryDense(3, "binary"), ValueError, "mode must be 'sign' or '01'; received 'binary'"),
+    "mode": (lambda: BinaryDense(3, mode="binary"), ValueError, "mode must be 'sign' or '01'; received 'binary'"),
     "stochastic": (lambda: BinaryDense(3, stochastic=1), TypeError, "stochastic must be True or False; received 1"),
     "units": (lambda: TernaryDense(0), ValueError, "units"),
-    "threshold": (lambda: TernaryDense(3, -0.1), ValueError, r"threshold must be in \[0, inf\)"),
-    "threshold text": (lambda: TernaryDense(3, "0.1"), TypeError, "threshold must be a number"),
+    "threshold": (lambda: TernaryDense(3, threshold=-0.1), ValueError, r"threshold must be in \[0, inf\)"),
+    "threshold text": (lambda: TernaryDense(3, threshold="0.1"), TypeError, "threshold must be a number"),
     "images": (lambda: BinaryDense(3).compute_output_shape((2, 2)), ValueError, "BinaryDense takes samples of one"),
     "clip": (lambda: fnn.constraints.WeightClip(0), ValueError, r"clip_value must be in \(0, inf\); received 0"),
     "tied": (lambda: fnn.Sequential([fnn.Input((3,)), BinaryDense(3, name="a"), Dense(3, tied_to="a")]), ValueError,

@@ -35,8 +35,8 @@ def test_200_steps_end_where_torch_ends(values):
 
     def make(units, **more):
         if values == "ternary":
-            return TernaryDense(units, 0.2, kernel_initializer="random_uniform", **more)
-        return BinaryDense(units, "sign" if values == "sign" else "01", **more)
+            return TernaryDense(units, threshold=0.2, kernel_initializer="random_uniform", **more)
+        return BinaryDense(units, mode="sign" if values == "sign" else "01", **more)
 
     model = fnn.Sequential([fnn.Input((9,)), make(12), BatchNormalization(momentum=0.9),
                             fnn.layers.Activation("sign"), make(8, activation="sign"),

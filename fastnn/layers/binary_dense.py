@@ -24,14 +24,14 @@ class BinaryDense(RoundedDense):
     ----------
     units : int
         Number of outputs.
+    activation : str, Activation or None, default None
+        "sign" makes the outputs binary too.
     mode : {"sign", "01"}, default "sign"
         The values of weights: 1 where the kernel is at least 0, else -1; the same, else 0.
     stochastic : bool, default False
         While training, draw each weight at random: 1 with probability ``(kernel + 1) / 2``. Predictions use the
         deterministic weights in both cases. Needs a kernel of magnitudes around 1, as
         ``RandomUniform(-1, 1)`` makes it, and a large learning rate.
-    activation : str, Activation or None, default None
-        "sign" makes the outputs binary too.
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
@@ -70,7 +70,7 @@ class BinaryDense(RoundedDense):
     array([[ 0.5, -0.5,  1.5]], dtype=float32)
     """
 
-    def __init__(self, units: int, mode: str = "sign", stochastic: bool = False, activation: Any = None,
+    def __init__(self, units: int, activation: Any = None, mode: str = "sign", stochastic: bool = False,
                  use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
                  kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
                  kernel_constraint: Any = "weight_clip", bias_constraint: Any = None, name: str | None = None,

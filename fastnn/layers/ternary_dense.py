@@ -22,13 +22,13 @@ class TernaryDense(RoundedDense):
     ----------
     units : int
         Number of outputs.
+    activation : str, Activation or None, default None
     threshold : float, default 0.05
         At least 0. With as many units as inputs, initial kernels of "glorot_uniform" are within ``sqrt(3 / n_inputs)``:
         where that is less than the threshold, all weights are 0 at first.
     stochastic : bool, default False
         While training, draw each weight at random: the kernel's sign with probability ``abs(kernel)``, else 0.
         Predictions use the deterministic weights in both cases.
-    activation : str, Activation or None, default None
     use_bias : bool, default True
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
@@ -65,7 +65,7 @@ class TernaryDense(RoundedDense):
            [-1.,  0.,  1.]], dtype=float32)
     """
 
-    def __init__(self, units: int, threshold: float = 0.05, stochastic: bool = False, activation: Any = None,
+    def __init__(self, units: int, activation: Any = None, threshold: float = 0.05, stochastic: bool = False,
                  use_bias: bool = True, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
                  kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
                  kernel_constraint: Any = "weight_clip", bias_constraint: Any = None, name: str | None = None,
