@@ -12,6 +12,7 @@ from fastnn.layers import (
     Activation,
     AlphaDropout,
     BatchNormalization,
+    BinaryDense,
     Conv2D,
     Dense,
     Dropout,
@@ -22,6 +23,7 @@ from fastnn.layers import (
     MaxPooling2D,
     PReLU,
     SparseDense,
+    TernaryDense,
 )
 from fastnn.weights import (
     PruningSchedule,
@@ -636,6 +638,8 @@ def test_tied_kernels_stay():
     (lambda m: prune(m, 0.5, "random", seed=-1), ValueError, "seed"),
     (lambda m: prune(m, 0.5, "taylor"), ValueError, r"needs data=\(x, y\)"),
     (lambda m: prune(m, 0.5, "taylor", data=(np.ones((4, 19)), np.ones((4, 4)))), ValueError, "x has|features|shape"),
+    (lambda m: prune(m, 0.5, "taylor", data=(scipy.sparse.eye_array(4, 20, format="csr"), np.ones((4, 4)))), TypeError,
+     r"method 'taylor' takes dense arrays; data\[0\] is a sparse matrix"),
     (lambda m: prune(m, 0.5, data=data()), ValueError, "by method 'taylor' alone"),
     (lambda m: prune(m, 0.5, "structured", layers=["dense_2"]), ValueError, "'dense_2' are the model's outputs"),
     (lambda m: set_masks(m, {"dense.kernel": np.ones((30, 20), bool)}), ValueError, r"\(20, 30\); .* \(30, 20\)"),
@@ -656,12 +660,29 @@ def test_tied_kernels_stay():
      "no layer 'no'"),
 ])  # fmt: skip
 def test_refused(call, error, message):
-    model = mlp()
+    refused(mlp(), call, error, message)
+
+
+def refused(model, call, error, message):
     before = model.get_weights()
     with pytest.raises(error, match=message):
         call(model)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
     assert model.layers[0].masks == {}
+
+
+def test_weights_that_are_never_zero_are_not_pruned():
+    model = build(BinaryDense(6), TernaryDense(5), Dense(4))
+    for call in (lambda m: prune(m, 0.5, layers=["binary_dense"]), lambda m: prune(m, 0.5, layers=[m.layers[0]]),
+                 lambda m: set_masks(m, {"binary_dense.kernel": np.ones((20, 6), bool)}),
+                 lambda m: m.fit(*data(), verbose=0,
+                                 callbacks=[PruningSchedule(0.5, end_step=9, layers=["binary_dense"])])):
+        refused(model, call, ValueError, "layer 'binary_dense' cannot be pruned: BinaryDense rounds 0 to 1")
+    refused(model, lambda m: m.sparsify(sparsity=0.5, layers=["binary_dense"]), ValueError, "'binary_dense' is no")
+    refused(build(BinaryDense(6)), lambda m: prune(m, 0.5), ValueError, "no kernels that can be pruned")
+    report = prune(model, 0.5)
+    assert [report[f"{name}.kernel"].pruned for name in ("binary_dense", "ternary_dense", "dense")] == [0, 15, 10]
+    assert (model.layers[1].rounded_kernel == 0).sum() >= 15
 
 
 # ---- sparse layers -------------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
+from fastnn.layers.binary_dense import BinaryDense
 from fastnn.layers.flatten import Flatten
 from fastnn.layers.sparse_dense import SparseDense, refuse_norms
 from fastnn.model import Sequential
 from fastnn.named import number, one_of
+from fastnn.sparse_inputs import refuse_sparse
 from fastnn.sparsifying import convertible, make_sparse
 
 __all__ = ["PruningSchedule", "SparsityReport", "SparsityRow", "prune", "remove_pruning", "set_masks",
@@ -78,11 +80,12 @@ def _built(model: Any) -> Sequential:
 
 
 def _chosen(model: Sequential, layers: Any) -> list[_Kernel]:
-    """The kernels of some layers, given by name or as objects; of all layers for None."""
+    """The kernels of some layers, given by name or as objects; for None of all layers that can do without weights."""
     known = _all_kernels(model)
     if layers is None:
+        known = [kernel for kernel in known if not isinstance(kernel.layer, BinaryDense)]
         if not known:
-            raise ValueError("the model has no kernels: there is nothing to prune")
+            raise ValueError("the model has no kernels that can be pruned: there is nothing to do")
         return known
     if isinstance(layers, (str, Layer)) or not isinstance(layers, Sequence):
         raise TypeError(f"layers must be a list of layers or their names; received {layers!r}")
@@ -95,10 +98,17 @@ def _chosen(model: Sequential, layers: Any) -> list[_Kernel]:
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"the model has no layer {name!r} with a kernel.{hint} Layers with one: "
                              f"{', '.join(by_name) or 'none'}")
+        _refuse_binary(by_name[name].layer)
         chosen.append(by_name[name])
     if not chosen:
         raise ValueError("layers must name at least one layer; received an empty list")
     return chosen
+
+
+def _refuse_binary(layer: Layer) -> None:
+    if isinstance(layer, BinaryDense):
+        raise ValueError(f"the kernel of layer {layer.path!r} cannot be pruned: BinaryDense rounds 0 to 1; "
+                         "TernaryDense has weights of 0")
 
 
 # ---- which weights go --------------------------------------------------------------------------------------
@@ -147,6 +157,7 @@ def _importance(model: Sequential, kernels: Sequence[_Kernel], data: Any) -> lis
     """Mean of |w g| over batches."""
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         raise ValueError(f"method 'taylor' needs data=(x, y) or (x, y, sample_weight); received {type(data).__name__}")
+    refuse_sparse(data[0], "method 'taylor'", "data[0]")
     arrays = [np.asarray(a) for a in data]
     n = len(arrays[0]) if arrays[0].ndim else 0
     total = [np.zeros(kernel.weight.shape) for kernel in kernels]
@@ -271,7 +282,7 @@ def prune(model: Sequential, sparsity: float | None = None, method: str = "magni
     scope : {"layer", "global"}, default "layer"
         Whether each layer loses the same part, or all layers together, wherever the scores are lowest.
     layers : list of Layer or str, optional
-        Default: all that have a kernel.
+        Default: all that have a kernel, but for `BinaryDense` layers, which round 0 to 1 and cannot be pruned.
     seed : int, optional
         For "random"; default: the model's.
     data : tuple (x, y) or (x, y, sample_weight)
@@ -339,7 +350,8 @@ def set_masks(model: Sequential, masks: Mapping[str, ArrayLike]) -> None:
     Raises
     ------
     TypeError, ValueError
-        If a name is unknown, or a mask is not of bool or of the weight's shape; the model is then unchanged.
+        If a name is unknown, or the kernel's of a `BinaryDense` layer, or a mask is not of bool or of the weight's
+        shape; the model is then unchanged.
 
     Examples
     --------
@@ -359,6 +371,8 @@ def set_masks(model: Sequential, masks: Mapping[str, ArrayLike]) -> None:
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"the model has no weight {name!r}.{hint} Its weights: {', '.join(places)}")
         layer, weight = places[name]
+        if weight == "kernel":
+            _refuse_binary(layer)
         array, shape = np.asarray(mask), layer.weights[weight].shape
         if array.dtype != np.bool_:
             raise TypeError(f"the mask of {name} must be of bool; received dtype {array.dtype}")
