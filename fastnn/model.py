@@ -575,7 +575,8 @@ class Sequential(Trainer):
         files than float32, ternary ones 16 times. An activation of two values ("sign", "binary_step") right before such
         a layer becomes part of it, and its products are then counted instead of multiplied, with XNOR and popcount.
         Other inputs, as those of the first layer, are multiplied as before. Noise is left out, all other layers stay as
-        they are. Predictions have the same bits as those of this model, which stays as it is.
+        they are. Predictions have the same bits as those of this model, which stays as it is. Layers that changed have
+        no penalties any more, which the loss of `evaluate` is without.
 
         Returns
         -------

@@ -27,6 +27,7 @@ from fastnn.layers.rounded import RoundedDense
 __all__ = ["packed"]
 
 Array = NDArray[Any]
+REGULARIZERS = frozenset({"kernel_regularizer", "bias_regularizer", "activity_regularizer"})
 
 
 def packed(model: Any) -> Any:
@@ -64,8 +65,9 @@ def _taken(chain: list[Layer], n_inputs: int) -> str | None:
         return None
     if isinstance(last, Activation):
         del chain[i]
-    else:
-        last.__dict__["activation"] = activations.linear    # fixed once built, and the model is built anew
+    else:  # arguments are fixed once built, but the model is built anew; penalties would be those of other outputs
+        last.__dict__["activation"] = activations.linear
+        last.__dict__.update((name, None) for name in REGULARIZERS & last.arguments)
     return name
 
 

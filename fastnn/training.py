@@ -295,6 +295,7 @@ class Trainer:
                 self._validation(validation_data, shape, epochs - initial_epoch, readers)
             calls_of_user = checked_callbacks(callbacks)
             self.build(shape)
+            self._check_gradients()
             history = self.history = History()
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
             calls = CallbackList([*calls_of_user, history, *shown], self,

@@ -388,6 +388,27 @@ def test_packed_models_evaluate_the_same():
     assert packed.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
 
 
+def test_layers_that_packing_changes_have_no_penalties():
+    x, y = samples(50, 8)
+    losses = []
+    for penalty in ({}, {"kernel_regularizer": "l2", "bias_regularizer": "l1", "activity_regularizer": "l2"}):
+        model = compiled([Dense(5, "sign", **penalty), BinaryDense(4, **penalty), BatchNormalization(),
+                          Activation("sign"), TernaryDense(3, "softmax", **penalty)], "float32", shape=(8,))
+        packed = model.pack()
+        assert_same(packed.predict(x), model.predict(x))
+        losses += [model.evaluate(x, y, verbose=0)[0], packed.evaluate(x, y, verbose=0)[0]]
+    assert losses[0] == losses[1] == losses[3] < losses[2]
+    model = compiled([Dense(5, kernel_regularizer="l2"), Activation("sign"), BinaryDense(3, "softmax")], shape=(8,))
+    assert model.pack().evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_fit_refuses_a_packed_model_before_anything_is_shown(capfd):
+    model = compiled([BinaryDense(3, "softmax")], shape=(8,)).pack()
+    with pytest.raises(ValueError, match="for prediction alone"):
+        model.fit(*samples(5, 8), verbose=1)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_long_sums_are_exact():
     """Counts of bytes overflow after 31 words, and products are cut into blocks."""
     rng = np.random.default_rng(0)
