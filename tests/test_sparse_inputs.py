@@ -449,6 +449,14 @@ def test_columns_that_change_during_training_do_no_harm():
     assert np.isfinite(model.get_weights()[0]).all()
 
 
+def test_rows_without_pointers_are_refused():
+    nothing = np.empty(0, np.int64)
+    for call in (lambda: fnn.kernels.csr_dense_forward(np.ones(0), nothing, nothing, np.ones((2, 3))),
+                 lambda: fnn.kernels.csr_dense_kernel_grad(np.ones(0), nothing, nothing, np.ones((0, 3)), 2)):
+        with pytest.raises(ValueError, match="indptr has 0 numbers"):
+            call()
+
+
 def test_a_slice_of_rows_is_a_view():
     rows = as_csr(samples()[0])
     part = rows[20:50]

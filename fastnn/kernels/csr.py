@@ -111,6 +111,6 @@ def csr_dense_kernel_grad(values: Any, indices: Any, indptr: Any, dy: Any, n_in:
 
 
 def _rows(values: Array, indices: Any, indptr: Any, cols: int) -> Csr:
-    rows = np.size(indptr) - 1
+    rows = max(0, np.size(indptr) - 1)
     pointers, columns = check_structure(indptr, indices, rows, cols, "x", len(values))
     return Csr(pointers, columns, _floats("values", values), cols)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._kernels import calls
+from fastnn._kernels.door import first_unsorted
 from fastnn.kernels.checks import Array, _integer, _whole
 
 __all__ = ["compressed_rows", "drop_smallest", "free_positions", "merge_pattern", "random_positions"]
@@ -167,6 +168,9 @@ def merge_pattern(shape: tuple[int, int], indptr: Any, indices: Any, kept: Any,
         raise ValueError(f"{nnz} entries are more than a matrix of {rows} x {cols} has")
     result = np.empty(rows + 1, np.int64), np.empty(nnz, np.int32), np.empty(nnz, np.int64)
     calls.merge_pattern(indptr, cols, indices, kept, positions, *result)
+    row, entry = _unsorted(*result[:2])
+    if entry >= 0:
+        raise ValueError(f"positions must be of no entries that stay; received {row * cols + int(result[1][entry])}")
     return result
 
 
@@ -243,13 +247,24 @@ def _ascending(name: str, value: Any, limit: int) -> Array:
 
 
 def _pattern(indptr: Any, indices: Any, rows: int, cols: int) -> tuple[Array, Array]:
-    indptr, indices = _integers("indptr", indptr, np.int64), _integers("indices", indices, np.int32)
+    indptr, wide = _integers("indptr", indptr, np.int64), np.asarray(indices)
+    indices = _integers("indices", wide, np.int32)
     if indptr.size != rows + 1 or indptr[0] != 0 or indptr[-1] != indices.size or np.any(indptr[1:] < indptr[:-1]):
         raise ValueError(f"indptr must be {rows + 1} integers that begin with 0, do not decrease, and end with the "
                          f"number of indices, {indices.size}; received {indptr}")
-    if indices.size and not 0 <= indices.min() <= indices.max() < cols:
-        raise ValueError(f"indices must be in [0, {cols}); received {indices.min()} to {indices.max()}")
+    if wide.size and not 0 <= wide.min() <= wide.max() < cols:
+        raise ValueError(f"indices must be in [0, {cols}); received {wide.min()} to {wide.max()}")
+    row, entry = _unsorted(indptr, indices)
+    if entry >= 0:
+        raise ValueError(f"indices of a row must be in ascending order, each once; received {indices[entry - 1]}, then "
+                         f"{indices[entry]} in row {row}")
     return indptr, indices
+
+
+def _unsorted(indptr: Array, indices: Array) -> tuple[int, int]:
+    """Row and place of the first entry that is not above the one before it in its row; the place is -1 for none."""
+    entry = first_unsorted(indptr, indices)
+    return int(np.searchsorted(indptr, entry, side="right")) - 1, entry
 
 
 def _flags(name: str, value: Any, n: int) -> Array:
