@@ -168,15 +168,15 @@ class Sequential(Trainer):
         old_name = layer.name
         if layer.name in names:
             raise ValueError(f"two layers are named {layer.name!r}; names must be unique in a model")
-        if self.input_shape:
-            layer.compute_output_shape(self.output_shape)
         with self._exclusively("add"):
+            shape = self.output_shape if self.input_shape else None
             layer.name = layer.name or unique_name(layer.default_name(), names)
             layer._owner = self
             self._layers.append(layer)
             self._family = [member for layer in self._layers for member in layer.family()]
             try:
-                if self.input_shape:
+                if shape is not None:
+                    layer.compute_output_shape(shape)
                     self._allocate()
             except BaseException:
                 self._layers.pop()
@@ -240,7 +240,8 @@ class Sequential(Trainer):
         for index, (layer, name, size, initializer, start) in enumerate(plan):
             view = flat[start:start + math.prod(size)].reshape(size)
             if name in layer.weights and layer.weights[name].shape == size:
-                view[...] = layer.weights[name]
+                old = layer.weights[name]
+                view[...] = old if old.dtype == view.dtype else checked_weight(old, view, f"{layer.path}.{name}")
             else:
                 rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((self.seed, 0, index))))
                 view[...] = initializer(size, self.dtype, rng)

@@ -93,7 +93,7 @@ class Pattern:
         >>> Pattern.of(scipy.sparse.eye_array(4, format="csr"))
         <Pattern 4 x 4, 4 entries, density 0.25>
         """
-        return entries_of(value, "pattern")[0]
+        return entries_of(value, "pattern", valued=False)[0]
 
     @property
     def nnz(self) -> int:
@@ -151,7 +151,7 @@ def random_pattern(shape: Any, nnz: int, seed: Any = None) -> Pattern:
     ----------
     shape : (int, int)
     nnz : int
-        From 1 to the size of the matrix.
+        From 1 to the size of the matrix, which is at most 2**53.
     seed : int or sequence of int, optional
         Makes the pattern repeatable.
 
@@ -166,6 +166,8 @@ def random_pattern(shape: Any, nnz: int, seed: Any = None) -> Pattern:
     <Pattern 100 x 50, 500 entries, density 0.1>
     """
     rows, cols = _checked_shape(shape)
+    if rows * cols > kernels.topology.MOST:
+        raise ValueError(f"{rows} x {cols} is more than the 2**53 positions that can be drawn from")
     nnz = check_count("nnz", nnz, 1, rows * cols)
     key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     indptr, indices = kernels.compressed_rows(kernels.random_positions(rows * cols, nnz, seed=key), (rows, cols))
@@ -193,7 +195,7 @@ def erdos_renyi(shape: Any, epsilon: float) -> float:
     >>> erdos_renyi((1000, 1000), 20), erdos_renyi((1000, 10), 20)
     (0.04, 1.0)
     """
-    shape = _checked_shape(shape)
+    shape = _checked_shape(shape, 1)
     return min(1.0, number("epsilon", epsilon, "(0, inf)") * sum(shape) / math.prod(shape))
 
 
@@ -243,8 +245,9 @@ def densities(shapes: Any, density: float, rule: str = "erk") -> list[float]:
         full |= found > 1
 
 
-def entries_of(value: Any, name: str) -> tuple[Pattern, Array | None]:
-    """The positions of a sparse matrix or an array of bool, and their values, None where it has none."""
+def entries_of(value: Any, name: str, valued: bool = True) -> tuple[Pattern, Array | None]:
+    """The positions of a sparse matrix or an array of bool, and their values, None where it has none or they do not
+    matter."""
     if isinstance(value, Pattern):
         return value, None
     if isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 2:
@@ -254,29 +257,36 @@ def entries_of(value: Any, name: str) -> tuple[Pattern, Array | None]:
     if not hasattr(value, "tocsr") or getattr(value, "ndim", 0) != 2:
         raise TypeError(f"{name} must be a Pattern, a scipy.sparse matrix, or an array of bool of two dimensions; "
                         f"received {value!r}")
-    return _of_scipy(value, name)
+    pattern, values = _of_scipy(value, name, valued)
+    return pattern, values if valued else None
 
 
-def _of_scipy(value: Any, name: str) -> tuple[Pattern, Array]:
+def _of_scipy(value: Any, name: str, valued: bool) -> tuple[Pattern, Array]:
     """scipy reads arrays of a wrong structure without a check of its own: they are checked before it sees them."""
     shape = _checked_shape(value.shape)
+    places: tuple[Any, ...]
     if value.format in ("csr", "csc"):
         lines, length = shape if value.format == "csr" else shape[::-1]
         pointers, columns = _integers(f"{name}.indptr", value.indptr), _integers(f"{name}.indices", value.indices)
+        columns = columns[:int(pointers.max(initial=0))]  # behind them is room
         _check_pointers(pointers, lines, columns.size, f"{name}.indptr")
         _check_columns(columns, length, f"{name}.indices")
-        data = value.data
+        data, places = value.data[:columns.size], (columns, pointers)
     else:
         value = value.tocoo()
-        for axis, (size, places) in enumerate(zip(shape, value.coords, strict=True)):
-            _check_columns(_integers(f"{name}.coords[{axis}]", places), size, f"{name}.coords[{axis}]")
-        columns, data = value.coords[0], value.data
-    if data.shape != columns.shape or data.dtype.kind not in "biuf":
+        for axis, (size, coords) in enumerate(zip(shape, value.coords, strict=True)):
+            _check_columns(_integers(f"{name}.coords[{axis}]", coords), size, f"{name}.coords[{axis}]")
+        columns, data, places = value.coords[0], value.data, (value.coords,)
+    if data.shape != columns.shape or (valued and data.dtype.kind not in "biuf"):
         raise TypeError(f"{name} must have {columns.size} real numbers; received {data.dtype} of shape {data.shape}")
-    matrix = value.tocsr()
-    if _first_unsorted(matrix.indptr, matrix.indices) >= 0:  # its flags may say otherwise
-        matrix = matrix.copy() if matrix is value else matrix
-        matrix.has_canonical_format = matrix.has_sorted_indices = False
+    if not valued:
+        data = np.ones(columns.size, np.bool_)
+    elif data.dtype not in (np.float32, np.float64):  # scipy adds up few others
+        with np.errstate(over="ignore"):
+            data = data.astype(np.float64)
+    matrix = getattr(scipy.sparse, f"{value.format}_array")((data, *places), shape=shape).tocsr()
+    if _first_unsorted(matrix.indptr, matrix.indices) >= 0:
+        matrix = matrix.copy()  # the arrays are those of `value`
         matrix.sum_duplicates()
     return Pattern(shape, matrix.indptr, matrix.indices), matrix.data
 
@@ -285,10 +295,10 @@ def _taken_over(shape: tuple[int, int], indptr: Array, indices: Array) -> Patter
     return Pattern(shape, indptr, indices, copy=False)
 
 
-def _checked_shape(shape: Any) -> tuple[int, int]:
+def _checked_shape(shape: Any, low: int = 0) -> tuple[int, int]:
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise TypeError(f"shape must be a pair of integers, (rows, columns); received {shape!r}")
-    return check_count("the number of rows", shape[0], 0), check_count("the number of columns", shape[1], 0)
+    return check_count("the number of rows", shape[0], low), check_count("the number of columns", shape[1], low)
 
 
 def _integers(name: str, value: ArrayLike) -> Array:

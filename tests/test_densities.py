@@ -41,6 +41,7 @@ def test_erdos_renyi():
     (lambda: densities([(3, 4)], 0.5, "er"), ValueError, "rule must be 'erk' or 'uniform'; received 'er'"),
     (lambda: densities([(3, 0)], 0.5), ValueError, r"shapes\[0\]\[1\] must be in"),
     (lambda: densities([3], 0.5), TypeError, r"shapes\[0\] must be a tuple"),
+    (lambda: erdos_renyi((0, 3), 5), ValueError, "number of rows"),
     (lambda: erdos_renyi((3, 4), 0), ValueError, r"epsilon must be in \(0, inf\)"),
 ])  # fmt: skip
 def test_refused(call, error, message):

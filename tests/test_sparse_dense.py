@@ -60,6 +60,38 @@ def test_rows_may_be_unsorted_and_duplicates_count_once(dtype):
     assert np.array_equal(matrix.indices, indices)
 
 
+def test_matrices_may_have_room_behind_their_entries():
+    for kind in (scipy.sparse.csr_array, scipy.sparse.csc_array):
+        matrix = kind(np.eye(3))
+        matrix.indices = np.append(matrix.indices, np.full(4, 99, matrix.indices.dtype))
+        matrix.data = np.append(matrix.data, np.full(4, np.nan))
+        assert np.array_equal(SparseDense(3, kernel=matrix)._values, np.ones(3))
+        assert Pattern.of(matrix).indices.tolist() == [0, 1, 2]
+        assert matrix.indices.size == 7
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f8", ">i4", "longdouble", "bool"])
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_values_of_any_type_of_real_numbers(kind, dtype):
+    matrix = scipy.sparse.coo_array((np.array([1, 0, 1]), ([0, 1, 1], [0, 1, 0])), shape=(2, 2)).asformat(kind)
+    matrix.data = matrix.data.astype(dtype)
+    layer = SparseDense(2, kernel=matrix)
+    fnn.Sequential([fnn.Input((2,)), layer])
+    assert layer.kernel.toarray().tolist() == [[1, 0], [1, 0]]
+    assert layer.kernel.nnz == 3
+
+
+def test_duplicates_of_types_that_scipy_cannot_add_up():
+    for dtype in ("float16", ">f4"):
+        matrix = scipy.sparse.csr_array((np.ones(2, dtype), np.array([0, 0]), np.array([0, 2])), shape=(1, 2))
+        assert SparseDense(2, kernel=matrix)._values == [2.0]
+
+
+def test_values_of_a_pattern_do_not_matter():
+    matrix = scipy.sparse.csr_array(np.array([[1j, 0], [np.nan, 2]]))
+    assert Pattern.of(matrix).nnz == SparseDense(2, pattern=matrix)._pattern.nnz == 3
+
+
 def test_pattern_copies_unless_told_otherwise():
     indptr, indices = np.array([0, 1, 2]), np.array([0, 1], np.int32)
     pattern = Pattern((2, 2), indptr, indices)
@@ -142,6 +174,16 @@ def test_arguments_out_of_range_are_refused(arguments, message):
         SparseDense(5, **arguments)
 
 
+def test_weights_out_of_the_range_of_the_model_are_refused():
+    matrix = scipy.sparse.csr_array([[1e200, 0.0]])
+    model = fnn.Sequential([fnn.Input((1,)), SparseDense(2, kernel=matrix)], dtype="float64")
+    assert model.layers[0].kernel.data == 1e200
+    dense = fnn.Sequential([fnn.Input((1,)), model.layers[0].to_dense()], dtype="float64")
+    for layer in (SparseDense(2, kernel=matrix), SparseDense.from_dense(dense.layers[0])):
+        with pytest.raises(ValueError, match=r"sparse_dense.kernel must be finite in float32"):
+            fnn.Sequential([fnn.Input((1,)), layer])
+
+
 @pytest.mark.parametrize("arguments", [{"pattern": [[1, 0]]}, {"kernel": np.ones((2, 5))}, {"density": "x"},
                                        {"pattern": np.ones((2, 5), int)},
                                        {"kernel": scipy.sparse.csr_array((2, 5), dtype=complex)}])
@@ -151,15 +193,19 @@ def test_arguments_of_another_type_are_refused(arguments):
 
 
 def test_a_kernel_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="has 3 rows; its input has 4 features"):
-        fnn.Sequential([fnn.Input((4,)), SparseDense(5, pattern=np.ones((3, 5), bool))])
+    layer = SparseDense(5, pattern=np.ones((3, 5), bool))
+    with pytest.raises(ValueError, match="of layer 'sparse_dense' has 3 rows; its input has 4 features"):
+        fnn.Sequential([fnn.Input((4,)), layer])
+    assert fnn.Sequential([fnn.Input((3,)), layer]).layers[0].name == "sparse_dense"
+    with pytest.raises(ValueError, match=r"of layer 'sparse_dense': .* more than the 2\*\*53 positions"):
+        fnn.Sequential([fnn.Input((2**31 - 1,)), SparseDense(2**31 - 1, density=1.0)])
     with pytest.raises(ValueError, match="one dimension"):
         fnn.Sequential([fnn.Input((4, 4)), SparseDense(5, density=0.5)])
 
 
 def test_how_many_connections():
     model = fnn.Sequential([fnn.Input((200,)), SparseDense(100, epsilon=13), SparseDense(50, density=0.013),
-                            SparseDense(3, epsilon=1e9), SparseDense(2, density=1e-9)])
+                            SparseDense(3, epsilon=1e308), SparseDense(2, density=1e-9)])
     assert [layer.kernel.nnz for layer in model.layers] == [13 * 300, 65, 150, 1]
 
 

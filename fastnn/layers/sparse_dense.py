@@ -67,7 +67,8 @@ class SparseDense(WeightedLayer):
     ----------
     kernel : scipy.sparse.csr_array (n_inputs, units)
         Once the model is built: its ``data`` is a live view of the model's parameters, ``weights["kernel"]`` (nnz,).
-        Assign a matrix of the same positions, or (nnz,) values, to overwrite it.
+        Assign a matrix of the same positions, or (nnz,) values, to overwrite it. Take it anew where positions have
+        changed: an older one keeps its positions, and its data may be the weights at the new ones.
     bias : ndarray (units,) or None
     pattern : Pattern
         The positions, once the model is built.
@@ -111,8 +112,7 @@ class SparseDense(WeightedLayer):
         if _is_shape(pattern):
             self._awaited = check_count("pattern[0]", pattern[0]), check_count("pattern[1]", pattern[1])
         elif not (pattern is None and kernel is None):
-            self._pattern, self._values = entries_of(kernel if pattern is None else pattern, given[0])
-            self._values = None if kernel is None else self._values
+            self._pattern, self._values = entries_of(kernel if pattern is None else pattern, given[0], pattern is None)
             if kernel is not None and self._values is None:
                 raise TypeError(f"kernel must be a scipy.sparse matrix, with values; received {kernel!r}")
             _not_empty(self._pattern, given[0])
@@ -137,7 +137,7 @@ class SparseDense(WeightedLayer):
 
     @property
     def kernel(self) -> Any:
-        """scipy.sparse.csr_array (n_inputs, units): live view; assign to overwrite it."""
+        """scipy.sparse.csr_array (n_inputs, units): live view until positions change; assign to overwrite it."""
         if not self.built:
             raise AttributeError(f"layer {self.name or type(self).__name__!r} has no kernel before it is built: "
                                  "call model.build(input_shape) or model.fit(...)")
@@ -173,7 +173,7 @@ class SparseDense(WeightedLayer):
         TypeError, ValueError
             If the shape of an array is not right or a value is not finite; nothing has changed then.
         """
-        new = _not_empty(entries_of(pattern, "pattern")[0], "pattern")
+        new = _not_empty(Pattern.of(pattern), "pattern")
         if not self.built:
             raise ValueError(f"layer {self.name!r} is not built: call model.build(input_shape) first")
         old = self.pattern
@@ -272,7 +272,7 @@ class SparseDense(WeightedLayer):
         if self._pattern is not None and self._pattern.shape == shape:
             return self._pattern.nnz
         if self.epsilon is not None:
-            return max(1, min(math.prod(shape), round(self.epsilon * sum(shape))))
+            return max(1, round(min(math.prod(shape), self.epsilon * sum(shape))))
         return max(1, round(self.density * math.prod(shape))) if self.density is not None else 0
 
     def join(self, input_shape: tuple[int, ...], before: Mapping[str, tuple[Layer, tuple[int, ...]]]) -> None:
@@ -282,7 +282,10 @@ class SparseDense(WeightedLayer):
         if self._awaited is not None:
             raise ValueError(f"the positions of the kernel of layer {self.name!r} are in the file of its model: read "
                              "it with fastnn.load_model")
-        self._pattern = random_pattern(shape, self._count(input_shape), (self._model().seed, 2, len(before)))
+        try:
+            self._pattern = random_pattern(shape, self._count(input_shape), (self._model().seed, 2, len(before)))
+        except ValueError as error:
+            raise ValueError(f"the kernel of layer {self.path!r}: {error}") from None
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:
         nnz = self._count(input_shape)
