@@ -22,6 +22,7 @@ from fastnn.layers import (
     LayerNormalization,
     MaxPooling2D,
     PReLU,
+    Residual,
     SparseDense,
     TernaryDense,
 )
@@ -495,6 +496,48 @@ def test_what_leads_nowhere_goes():
     model.layers[1].kernel[4, 3:] = 0  # leads into what leads nowhere
     small = shrink(model)
     assert [layer.units for layer in small.layers] == [7, 3, 3]
+    same_predictions(model, small)
+
+
+def trained_by(callbacks, *layers):
+    model = fnn.Sequential([Input((20,)), *layers], dtype="float64", seed=0)
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 20))
+    model.fit(x, np.zeros((64, 3)), epochs=4, verbose=0, callbacks=callbacks)
+    return model
+
+
+def beside_sparse_layers(**kwargs):
+    return [SparseDense(40, "relu", **kwargs), Dense(30, "relu"), BatchNormalization(), Dense(3)]
+
+
+POSITIONED = {
+    "SET": lambda: trained_by([fnn.callbacks.SET()], *beside_sparse_layers(density=0.2)),
+    "NeuronPruning": lambda: trained_by([fnn.callbacks.NeuronPruning(0.3, every=1)],
+                                        *beside_sparse_layers(density=0.2)),
+    "in a container": lambda: trained_by([fnn.callbacks.SET()],
+                                         Residual([SparseDense(20, "relu", density=0.2)]),
+                                         *beside_sparse_layers(epsilon=2)),
+    "a pattern": lambda: trained_by([], *beside_sparse_layers(pattern=np.eye(20, 40, dtype=bool))),
+    "a kernel": lambda: trained_by([], *beside_sparse_layers(kernel=scipy.sparse.eye_array(20, 40, format="csr"))),
+    "from_dense": lambda: trained_by([], SparseDense.from_dense(build(Dense(40)).layers[0], sparsity=0.9), Dense(8),
+                                     Dense(3)),
+    "words": lambda: trained_by([], BinaryDense(40, activation="sign"), BinaryDense(5), Dense(6), Dense(3)).pack(),
+    "a container of words": lambda: trained_by([], Residual([BinaryDense(20)]), Dense(6), Dense(3)).pack(),
+}
+
+
+@pytest.mark.parametrize("what", POSITIONED)
+def test_shrinking_keeps_what_layers_have_beside_weights(what):
+    model = POSITIONED[what]()
+    dense = [layer for layer in model.layers if type(layer) is Dense]
+    dense[0].kernel[:, :3] = 0
+    small = shrink(model, strict=False)
+    assert [layer.units for layer in small.layers if type(layer) is Dense] == [dense[0].units - 3, 3]
+    for old, new in zip(model._leaves(), small._leaves(), strict=True):
+        assert old is not new
+        for name, buffer in old.buffers().items():
+            assert np.array_equal(buffer, new.buffers()[name])
     same_predictions(model, small)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,8 @@ class _Stage:
 
     @classmethod
     def of(cls, layer: Layer, owners: Sequence[Layer]) -> _Stage:
-        return cls(layer, {name: weight.copy() for name, weight in layer.weights.items()},
-                   {name: mask.copy() for name, mask in layer.masks.items()},
-                   layer in owners or getattr(layer, "tied_to", None) is not None)
+        shared = layer in owners or getattr(layer, "tied_to", None) is not None
+        return cls(layer, dict(layer.weights), layer.masks, shared)
 
     def keep(self, kept: Array, axis: int = -1, only: str = "") -> None:
         """Leave some columns (or rows) of the weights, or of one of them."""
@@ -47,14 +47,12 @@ class _Stage:
                 if (not only or name == only) and arrays[name].shape[axis] == len(kept):  # not a slope for all
                     arrays[name] = np.compress(kept, arrays[name], axis=axis)
 
-    def rebuilt(self) -> Layer:
-        """A new layer of the size that is left."""
-        config = self.layer.get_config()
-        if "kernel" in self.weights and isinstance(self.layer, Dense):
-            config |= {"units": self.weights["kernel"].shape[1], "use_bias": "bias" in self.weights}
-        new = type(self.layer).from_config(config)
-        new.name, new.trainable = self.layer.name, self.layer._trainable
-        return new
+    def settle(self, layer: Layer) -> Layer:
+        """Give what is left to `layer`, a copy of this one. A model that takes it builds it anew."""
+        if _is_plain(self):
+            vars(layer).update(units=self.weights["kernel"].shape[1], use_bias="bias" in self.weights)
+        layer.weights, layer._masks = dict(self.weights), dict(self.masks)
+        return layer
 
 
 def _is_plain(stage: _Stage) -> bool:
@@ -72,26 +70,10 @@ def _is_one_to_one(layer: Layer) -> bool:
 
 def _outputs(stages: list[_Stage], n_inputs: int, dtype: str) -> Array:
     """What the stages give for an input of zeros: where no weight leads into a neuron, what they always give."""
-    part = _assembled(stages, (n_inputs,), dtype, 0)
+    layers = [stage.settle(copy.deepcopy(stage.layer)) for stage in stages]
+    part = Sequential([Input((n_inputs,)), *layers], dtype=dtype, seed=0)
     result: Array = part.predict(np.zeros((1, n_inputs), dtype))[0]
     return result
-
-
-def _assembled(stages: list[_Stage], input_shape: tuple[int, ...], dtype: str, seed: int, name: str | None = None
-               ) -> Sequential:
-    model = Sequential([Input(input_shape), *(stage.rebuilt() for stage in stages)], dtype=dtype, seed=seed, name=name)
-    for stage, layer in zip(stages, model.layers, strict=True):
-        for key, weight in stage.weights.items():
-            layer.set_parameter(key, weight)
-        for old, new in zip(_inner(stage.layer), _inner(layer), strict=True):
-            for key, weight in old.weights.items():
-                new.set_parameter(key, weight)
-    return model
-
-
-def _inner(layer: Layer) -> list[Layer]:
-    """What a container is made of, all the way down."""
-    return list(layer.family())[1:]
 
 
 def _shrink_pair(stages: list[_Stage], first: int, last: int, dtype: str) -> bool:
@@ -111,7 +93,7 @@ def _shrink_pair(stages: list[_Stage], first: int, last: int, dtype: str) -> boo
         old = behind.weights.get("bias", np.zeros(outgoing.shape[1]))
         behind.weights["bias"] = (old + shift).astype(dtype)
         if "bias" in behind.masks:
-            behind.masks["bias"] |= shift != 0
+            behind.masks["bias"] = behind.masks["bias"] | (shift != 0)
         elif behind.masks:
             behind.masks["bias"] = np.ones(outgoing.shape[1], np.bool_)
     for stage in stages[first:last]:
@@ -199,25 +181,15 @@ def shrink(model: Sequential, strict: bool = True) -> Sequential:
     model = _built(model)
     if not isinstance(strict, (bool, np.bool_)):
         raise TypeError(f"strict must be True or False; received {strict!r}")
-    assert model.input_shape is not None
-    owners = [leaf._tie for leaf in model._leaves() if isinstance(leaf, Dense) and leaf._tie is not None]
-    stages = [_Stage.of(layer, owners) for layer in model.layers]
+    small = copy.deepcopy(model)  # with all that layers have beside weights, such as positions
+    owners = [leaf._tie for leaf in small._leaves() if isinstance(leaf, Dense) and leaf._tie is not None]
+    stages = [_Stage.of(layer, owners) for layer in small.layers]
     pairs, blocked = _pairs(stages)
     if strict:
         _check_blocked(stages, blocked)
     while sum(_shrink_pair(stages, first, last, model.dtype) for first, last in pairs):
         pass  # what is removed in one layer may leave neurons of its neighbours dead
-    return _finished(model, stages)
-
-
-def _finished(model: Sequential, stages: list[_Stage]) -> Sequential:
-    small = _assembled(stages, model.input_shape or (), model.dtype, model.seed, model.name)
-    for stage, layer in zip(stages, small.layers, strict=True):
-        for inner, masks in ((layer, stage.masks), *((new, old.masks) for old, new in
-                                                    zip(_inner(stage.layer), _inner(layer), strict=True))):
-            if masks:
-                small._hold(inner, masks)
-    small.metadata = dict(model.metadata)
+    small._set_layers([stage.settle(stage.layer) for stage in stages])
     if model.loss is not None:
         optimizer = model.optimizer
         assert optimizer is not None
