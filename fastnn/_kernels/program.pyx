@@ -166,6 +166,7 @@ cdef class Program:
     cdef int n_ops
     cdef void* last                     # op
     cdef list producers
+    cdef Py_ssize_t readers             # runners that a `Pool` has given away
 
     def __init__(self, dtype, Py_ssize_t n_inputs, rules=None, bint sparse=False, bint lazy=False):
         self.dtype = dtype
@@ -323,7 +324,7 @@ cdef class Program:
 
     def replace_index(self, Py_ssize_t kernel_offset, new):
         """Other positions for the entries of a sparse kernel, as many as before, while no batch is under way."""
-        self._sparse_op(kernel_offset).replace_index(new)
+        self._sparse_op(kernel_offset).replace_index(new, self.readers > 0)
 
     cdef SparseDenseOp _sparse_op(self, Py_ssize_t kernel_offset):
         """The op with the sparse kernel that begins there."""
@@ -1730,6 +1731,7 @@ cdef class Pool:
 
     cdef Runner take(self, Py_ssize_t rows):
         cdef Runner runner
+        self.program.readers += 1
         try:
             runner = self.idle.pop()    # one step, whatever other threads do
         except IndexError:
@@ -1739,6 +1741,7 @@ cdef class Pool:
         return runner
 
     cdef give(self, Runner runner):
+        self.program.readers -= 1
         if len(self.idle) < POOL_RUNNERS and runner.work.nbytes <= POOL_BYTES:
             self.idle.append(runner)
 

@@ -83,11 +83,12 @@ cdef class SparseDenseOp(DenseOp):
         self.meets = True
         self.always_backward = trainable
 
-    def replace_index(self, Index new):
-        """Under the GIL, between batches; new has as many entries."""
+    def replace_index(self, Index new, bint read):
+        """Under the GIL, between batches; new has as many entries. read: evaluations of other threads go on, which may
+        have any of the former ones."""
         if self.index.columns is not None:
             new.need_columns()
-        self.former.append(self.index)
+        self.former = [*self.former, self.index] if read else []
         self.index = new
 
     def reserve(self, Py_ssize_t max_rows, Py_ssize_t itemsize):
