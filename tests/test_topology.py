@@ -1,6 +1,10 @@
 """SET, RigL and the pruning of neurons: what goes, what grows, what stays, and that nothing else depends on it."""
 
+import copy
+import gc
 import math
+import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -8,7 +12,16 @@ import scipy.sparse
 
 import fastnn as fnn
 from fastnn.callbacks import SET, NeuronPruning, RigL
-from fastnn.layers import Activation, Dense, Dropout, LayerNormalization, SparseDense
+from fastnn.layers import (
+    Activation,
+    ActivityRegularization,
+    Concatenate,
+    Dense,
+    Dropout,
+    LayerNormalization,
+    Residual,
+    SparseDense,
+)
 from fastnn.sparse import Pattern, random_pattern
 
 THREADS = (1, 2, 3, 8)
@@ -250,6 +263,88 @@ def test_seeds():
     assert not after(SET(0.3)).equals(after(SET(0.3, seed=5)))
 
 
+@pytest.mark.parametrize("callback", [lambda: SET(0.3), lambda: RigL(0.3, every=1, candidates=40)])
+def test_draws_go_on_from_one_fit_to_the_next(callback):
+    def seen(*fits):
+        model, found = build(SparseDense(50, "tanh", density=0.05)), set()
+        for epochs in fits:
+            watch = Watch(callback())
+            fit(model, watch, epochs=epochs, batch_size=64)
+            for before, after in watch.seen:
+                found |= set(after[0].tolist()) - set(before[0].tolist())
+        return len(found)
+
+    assert seen(*[8] * 8) > 0.85 * seen(57)  # as many changes
+
+
+def test_rigls_end_follows_from_the_epochs_that_fit_makes(tmp_path):
+    class Stop(fnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 7:
+                self.model.save(tmp_path / "run")
+                self.model.stop_training = True
+
+    whole, rigl = build(), RigL(every=2)
+    fit(whole, rigl, epochs=10, initial_epoch=5)
+    assert (rigl.step, rigl.end_step, rigl.changes) == (20, 15, 7)
+    fit(build(), RigL(every=2), Stop(), epochs=10, initial_epoch=5)
+    for initial_epoch in (5, 0):
+        again, rigl = build(), RigL(every=2)
+        fit(again, rigl, epochs=10, initial_epoch=initial_epoch, resume=tmp_path / "run")
+        assert (rigl.step, rigl.end_step, rigl.changes) == (20, 15, 7)
+        for a, b in zip(whole.get_weights(), again.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_rigl_says_where_it_never_acted():
+    model = build()
+    with pytest.warns(UserWarning, match=r"after every 100 steps, before step 12, and fit made 16\. Give RigL"):
+        fit(model, RigL())
+    fit(model, RigL(every=11))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_former_positions_are_freed(threads):
+    class Alive(fnn.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.known, self.most = [], 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.known.append(weakref.ref(self.model.layers[0].pattern.indices))
+            self.most = max(self.most, sum(array() is not None for array in self.known))
+
+    alive = Alive()
+    fit(build(), RigL(every=1, end_step=100), alive, epochs=3, batch_size=4, n_threads=threads)
+    assert len({id(array) for array in alive.known}) == 48
+    assert alive.most == 1
+
+
+def test_positions_move_while_other_threads_evaluate():
+    model = build(SparseDense(400, "tanh", density=0.2))
+    x, y = data(256)
+    model.build((20,))
+    over, figures = threading.Event(), []
+
+    def evaluate():
+        while not over.is_set():
+            figures.append(model.evaluate(x, y))
+
+    class Collect(fnn.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            gc.collect()
+            self.kept = np.full(10_000, 7, np.int32)  # what was freed is written to
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    try:
+        fit(model, RigL(every=1, end_step=1000), Collect(), epochs=4, batch_size=16)
+    finally:
+        over.set()
+        thread.join()
+    assert figures and np.isfinite(figures).all()
+
+
 def test_layers_that_are_frozen_or_not_named_stay():
     model = build()
     model.build((20,))
@@ -399,8 +494,64 @@ def test_outputs_of_the_model_stay():
     x, _ = data()
     model.fit(x, np.zeros((64, 4)), epochs=2, verbose=0, callbacks=[NeuronPruning(0.5, begin_epoch=1)])
     assert model.layers[-1].pattern.nnz == 8
-    with pytest.raises(ValueError, match="'last', are the model's outputs"):
+    with pytest.raises(ValueError, match="'last' are the model's outputs"):
         model.fit(x, np.zeros((64, 4)), verbose=0, callbacks=[NeuronPruning(0.5, layers=["last"])])
+
+
+def sparse(units, name):
+    return SparseDense(units, "tanh", density=0.5, name=name)
+
+
+# Layers, and those of them that lose units.
+ENDS = {
+    "an activation": ([sparse(30, "a"), sparse(4, "b"), Activation("softmax")], {"a"}),
+    "a penalty": ([sparse(30, "a"), sparse(4, "b"), ActivityRegularization(l2=0.1)], {"a"}),
+    "branches": ([sparse(30, "a"), Concatenate([[sparse(9, "b"), sparse(2, "c")],
+                                                [sparse(2, "d"), Activation("relu")]])], {"a", "concatenate.b"}),
+    "a branch without layers": ([sparse(30, "a"), sparse(4, "b"), Concatenate([[], Dense(2)])], {"a"}),
+    "a way around": ([sparse(30, "a"), sparse(4, "b"), Residual([Dropout(0.1), Dense(4)])], {"a"}),
+    "a way around with a kernel": ([sparse(4, "a"), Residual([sparse(9, "b"), sparse(4, "c")], shortcut=[Dense(4)])],
+                                   {"a", "residual.b"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_units_that_become_outputs_stay(what):
+    layers, lose = copy.deepcopy(ENDS[what])
+    model = fnn.Sequential([fnn.Input((20,)), *layers], seed=0)
+    model.compile("sgd", "mse")
+    x, _ = data()
+    y = np.zeros((64, *model.output_shape))
+    model.build((20,))
+    before = {leaf.path: connected(leaf) for leaf in model._leaves() if isinstance(leaf, SparseDense)}
+    model.fit(x, y, verbose=0, callbacks=[NeuronPruning(0.5, begin_epoch=0)])
+    after = {leaf.path: connected(leaf) for leaf in model._leaves() if isinstance(leaf, SparseDense)}
+    assert {path for path in before if after[path] < before[path]} == lose
+    for path in before.keys() - lose:
+        with pytest.raises(ValueError, match=f"the units of layer '{path}' are the model's outputs"):
+            model.fit(x, y, verbose=0, callbacks=[NeuronPruning(0.5, layers=[path])])
+
+
+def connected(layer):
+    return np.count_nonzero(np.bincount(layer.pattern.indices, minlength=layer.units))
+
+
+def test_neurons_of_frozen_layers_stay():
+    model = build(sparse(50, "a"), sparse(40, "b"), sparse(30, "c"))
+    model.build((20,))
+    model.layers[1].trainable = False
+    # One unit in front is read by nobody.
+    there = model.layers[1].kernel.toarray()
+    there[7] = 0
+    model.layers[1].set_structure(there != 0, there[there != 0])
+    model.layers[0].kernel.data[model.layers[0].pattern.indices == 7] *= 1e-3
+    pattern, kernel, bias = model.layers[1].pattern, model.layers[1].kernel.copy(), model.layers[1].bias.copy()
+    fit(model, NeuronPruning(0.3, begin_epoch=0), epochs=1)
+    first, second, third = model.layers[:3]
+    assert second.pattern.equals(pattern)
+    assert np.array_equal(second.kernel.data, kernel.data) and np.array_equal(second.bias, bias)
+    assert not first.kernel[:, [7]].nnz and connected(first) == 49
+    assert connected(third) == 21
 
 
 # ---- bad input ----
@@ -411,6 +562,7 @@ BAD = {
     "every": (lambda m: SET(every=0), ValueError, "every"),
     "seed": (lambda m: SET(seed=-1), ValueError, "seed"),
     "initializer": (lambda m: SET(initializer="zeross"), ValueError, "Did you mean 'zeros'"),
+    "orthogonal": (lambda m: SET(initializer="orthogonal"), ValueError, "initializer must be one for numbers"),
     "fraction": (lambda m: RigL(1.0), ValueError, r"fraction must be in \(0, 1\)"),
     "end": (lambda m: RigL(end_step=0), ValueError, "end_step"),
     "candidates": (lambda m: RigL(candidates=0), ValueError, "candidates"),

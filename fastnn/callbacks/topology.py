@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,9 @@ from fastnn import initializers, kernels
 from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers import Activation, Dropout, GaussianDropout, Layer, SparseDense
+from fastnn.layers.container import Container
+from fastnn.layers.sparse_dense import of_numbers
+from fastnn.layers.weighted import WeightedLayer
 from fastnn.named import number
 from fastnn.sparse import Pattern
 
@@ -53,7 +57,7 @@ class _Topology(Callback):
         """The layers, in the order of the model."""
         known = {leaf.path: leaf for leaf in self.model._leaves() if isinstance(leaf, SparseDense)}
         if not known:
-            raise ValueError(f"{type(self).__name__} changes SparseDense layers; the model has none")
+            raise ValueError(f"{type(self).__name__} changes SparseDense layers; the model has none as training begins")
         if self.layers is None:
             return list(known.values())
         names = [layer if isinstance(layer, str) else layer.path for layer in self.layers]
@@ -69,8 +73,9 @@ class _Topology(Callback):
         return [(place, layer) for place, layer in enumerate(self._chosen()) if layer.trainable]
 
     def _key(self, stream: int, place: int) -> tuple[int, int, int, int]:
-        seed = self.model.seed if self.seed is None else self.seed
-        return seed, stream, place, self.changes
+        # The optimizer's steps go on from one fit to the next, and where a run is taken up.
+        seed, state = self.model.seed if self.seed is None else self.seed, self.model._state
+        return seed, stream, place, 0 if state is None else state.step
 
     def _apply(self, found: list[Structure]) -> None:
         self.changes += 1
@@ -115,7 +120,7 @@ class SET(_Topology):
     every : int, default 1
         Epochs from one change to the next.
     initializer : str or Initializer, default "zeros"
-        Of new connections.
+        Of new connections; not one for matrices, as `Orthogonal`.
     layers : list of SparseDense or str, optional
         Layers, or their paths. Default: all that are sparse. Those that are not trainable stay as they are.
     seed : int, optional
@@ -147,7 +152,7 @@ class SET(_Topology):
         super().__init__(layers, seed)
         self.zeta = number("zeta", zeta, "(0, 1)")
         self.every = check_count("every", every)
-        self.initializer = initializers.get(initializer)
+        self.initializer = of_numbers("initializer", initializers.get(initializer))
         self.epochs = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -193,7 +198,7 @@ class RigL(_Topology):
     every : int, default 100
         Steps from one change to the next.
     end_step : int, optional
-        From this step on connections stay. Default: three quarters of the steps of `fit`.
+        From this step on connections stay. Default: three quarters of the steps that `fit` makes.
     candidates : int, optional
         Look at the gradients of so many random positions without a connection in place of all, for layers whose dense
         gradient is too much to compute.
@@ -221,7 +226,7 @@ class RigL(_Topology):
     (30, 5)
     """
 
-    remembers: ClassVar = {"changes": count, "step": count}
+    remembers: ClassVar = {"changes": count, "step": count, "begin": count}
 
     def __init__(self, fraction: float = 0.3, every: int = 100, end_step: int | None = None, *,
                  candidates: int | None = None, layers: Sequence[SparseDense | str] | None = None,
@@ -231,7 +236,7 @@ class RigL(_Topology):
         self.every = check_count("every", every)
         self._end_step = None if end_step is None else check_count("end_step", end_step)
         self.candidates = None if candidates is None else check_count("candidates", candidates, high=2**53)
-        self.step = 0
+        self.step = self.begin = 0
 
     @property
     def end_step(self) -> int:
@@ -240,18 +245,28 @@ class RigL(_Topology):
             return self._end_step
         if not self.params.get("steps"):
             raise ValueError("RigL needs end_step: how many steps an epoch of this stream has is not known")
-        return max(1, 3 * self.params["epochs"] * self.params["steps"] // 4)
+        return max(1, 3 * (self.params["epochs"] - self.begin) * self.params["steps"] // 4)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
-        self.step = 0
+        self.step = self.begin = 0
         _ = self.end_step
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if not self.step:  # the first epoch of this run, unless it is taken up: then `set_state` follows
+            self.begin = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         self.step += 1
         if self.step % self.every == 0 and self.step < self.end_step:
             part = self.fraction / 2 * (1 + math.cos(math.pi * self.step / self.end_step))
             self._apply([self._evolved(place, layer, part) for place, layer in self._trained()])
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if not self.changes:
+            warnings.warn(f"RigL moved no connections: it does so after every {self.every} steps, before step "
+                          f"{self.end_step}, and fit made {self.step}. Give RigL a smaller every, or train for more "
+                          "epochs", UserWarning, stacklevel=2)
 
     def _evolved(self, place: int, layer: SparseDense, part: float) -> Structure:
         values, pattern = layer.weights["kernel"], layer.pattern
@@ -348,7 +363,8 @@ class NeuronPruning(_Topology):
     every : int, default 20
         Epochs from one pruning to the next.
     layers : list of SparseDense or str, optional
-        Layers, or their paths. Default: all that are sparse, but for the model's last layer.
+        Layers, or their paths. Default: all that are sparse, but for those whose units are the model's outputs: with no
+        other kernel behind them. Units stay whose going would change a layer that is not trainable.
 
     Raises
     ------
@@ -381,24 +397,43 @@ class NeuronPruning(_Topology):
             self._apply(self._pruned())
 
     def _chosen(self) -> list[SparseDense]:
-        chosen, last = super()._chosen(), self.model._leaves()[-1]
-        if self.layers is not None and last in chosen:
-            raise ValueError(f"the units of the last layer, {last.path!r}, are the model's outputs: none can go")
-        return [layer for layer in chosen if layer is not last]
+        chosen, (ends, _) = super()._chosen(), _ends(self.model.layers)
+        given = [layer for layer in chosen if layer in ends and self.layers is not None]
+        if given:
+            raise ValueError(f"the units of layer {given[0].path!r} are the model's outputs: none can go")
+        return [layer for layer in chosen if layer not in ends]
 
     def _pruned(self) -> list[Structure]:
         kept: dict[SparseDense, Mask] = {}
-        for layer in self._chosen():
-            gone = _weakest_units(layer, self.part)
+        for _, layer in self._trained():
+            gone, behind = _weakest_units(layer, self.part), _reader_of_zeros(self.model.layers, layer)
+            if behind is not None and not behind.trainable:
+                gone &= np.diff(behind.pattern.indptr) == 0
             _keep(kept, layer, ~gone[layer.pattern.indices])
             if "bias" in layer.weights:
                 layer.weights["bias"][gone] = 0
-            behind = _reader_of_zeros(self.model.layers, layer)
             if behind is not None:
                 _keep(kept, behind, ~np.repeat(gone, np.diff(behind.pattern.indptr)))
         nothing = np.empty(0, np.int64)
         return [_rewired(layer, stays, nothing, np.empty(0)) for layer, stays in kept.items()
                 if stays.any() and not stays.all()]
+
+
+def _ends(layers: Sequence[Layer]) -> tuple[set[Layer], bool]:
+    """The layers with a kernel whose outputs are those of a chain of layers, or become them with no other kernel
+    between; and whether the chain's inputs do."""
+    found: set[Layer] = set()
+    for layer in reversed(layers):
+        if isinstance(layer, Container):
+            inner = [_ends(chain) for chain in layer._chains]
+            found = found.union(*(ends for ends, _ in inner))
+            through = any(through for _, through in inner)
+        else:
+            through = not isinstance(layer, WeightedLayer)
+            found |= set() if through else {layer}
+        if not through:
+            return found, False
+    return found, True
 
 
 def _keep(kept: dict[SparseDense, Mask], layer: SparseDense, stays: Mask) -> None:

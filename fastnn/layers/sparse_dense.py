@@ -120,9 +120,7 @@ class SparseDense(WeightedLayer):
         shape = self._pattern.shape if self._pattern is not None else self._awaited
         if shape is not None and shape[1] != self.units:
             raise ValueError(f"{given[0]} has {shape[1]} columns; the layer has {self.units} units")
-        if isinstance(self.kernel_initializer, OF_MATRICES):
-            raise ValueError(f"kernel_initializer must be one for numbers that do not depend on one another; received "
-                             f"{self.kernel_initializer!r}, which is for matrices")
+        of_numbers("kernel_initializer", self.kernel_initializer)
         refuse_norms(self)
         self._take_values()
 
@@ -397,6 +395,14 @@ def refuse_norms(layer: Layer) -> None:
         of = f" of layer {layer.path!r}" if layer.path else ""
         raise ValueError(f"kernel_constraint{of} must not be of norms, which are those of dense kernels; received "
                          f"{constraint!r}")
+
+
+def of_numbers(name: str, initializer: initializers.Initializer) -> initializers.Initializer:
+    """The initializer, if it is one for a vector of entries."""
+    if isinstance(initializer, OF_MATRICES):
+        raise ValueError(f"{name} must be one for numbers that do not depend on one another; received "
+                         f"{initializer!r}, which is for matrices")
+    return initializer
 
 
 def _fans(nnz: int, shape: tuple[int, int]) -> tuple[float, float]:
