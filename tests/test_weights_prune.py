@@ -877,3 +877,14 @@ def test_sparse_from_is_refused():
         PruningSchedule(0.9, end_step=2, sparse_from=0)
     with pytest.raises(ValueError, match="sparse_from is for connections"):
         PruningSchedule(0.9, end_step=2, sparse_from=0.5, method="structured")
+
+
+def test_structured_pruning_leaves_the_outputs_of_all_branches():
+    dense = fnn.layers.Dense
+    model = fnn.Sequential([fnn.Input((20,)), dense(16, "relu", name="hidden"),
+                            fnn.layers.Concatenate([[dense(3, name="left")], [dense(2, name="right")]])], seed=0)
+    prune(model, 0.5, "structured")
+    outputs = {leaf.name: (leaf.kernel != 0).any(axis=0) for leaf in model._leaves() if "kernel" in leaf.weights}
+    assert outputs["left"].all() and outputs["right"].all() and outputs["hidden"].sum() == 8
+    with pytest.raises(ValueError, match="left' are the model's outputs"):
+        prune(model, 0.5, "structured", layers=["concatenate.left"])

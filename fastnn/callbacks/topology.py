@@ -15,9 +15,8 @@ from fastnn import initializers, kernels
 from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers import Activation, Dropout, GaussianDropout, Layer, SparseDense
-from fastnn.layers.container import Container
+from fastnn.layers.container import ends
 from fastnn.layers.sparse_dense import of_numbers
-from fastnn.layers.weighted import WeightedLayer
 from fastnn.named import number
 from fastnn.sparse import Pattern
 
@@ -397,11 +396,11 @@ class NeuronPruning(_Topology):
             self._apply(self._pruned())
 
     def _chosen(self) -> list[SparseDense]:
-        chosen, (ends, _) = super()._chosen(), _ends(self.model.layers)
-        given = [layer for layer in chosen if layer in ends and self.layers is not None]
+        chosen, (last, _) = super()._chosen(), ends(self.model.layers)
+        given = [layer for layer in chosen if layer in last and self.layers is not None]
         if given:
             raise ValueError(f"the units of layer {given[0].path!r} are the model's outputs: none can go")
-        return [layer for layer in chosen if layer not in ends]
+        return [layer for layer in chosen if layer not in last]
 
     def _pruned(self) -> list[Structure]:
         kept: dict[SparseDense, Mask] = {}
@@ -417,23 +416,6 @@ class NeuronPruning(_Topology):
         nothing = np.empty(0, np.int64)
         return [_rewired(layer, stays, nothing, np.empty(0)) for layer, stays in kept.items()
                 if stays.any() and not stays.all()]
-
-
-def _ends(layers: Sequence[Layer]) -> tuple[set[Layer], bool]:
-    """The layers with a kernel whose outputs are those of a chain of layers, or become them with no other kernel
-    between; and whether the chain's inputs do."""
-    found: set[Layer] = set()
-    for layer in reversed(layers):
-        if isinstance(layer, Container):
-            inner = [_ends(chain) for chain in layer._chains]
-            found = found.union(*(ends for ends, _ in inner))
-            through = any(through for _, through in inner)
-        else:
-            through = not isinstance(layer, WeightedLayer)
-            found |= set() if through else {layer}
-        if not through:
-            return found, False
-    return found, True
 
 
 def _keep(kept: dict[SparseDense, Mask], layer: SparseDense, stays: Mask) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.program import Program
 from fastnn.layers.base import Layer, unique_name
+from fastnn.layers.weighted import WeightedLayer
 
-__all__ = ["Container"]
+__all__ = ["Container", "ends"]
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -141,3 +142,20 @@ def _end(chain: Chain, shape: Shape) -> Shape:
     for layer in chain:
         shape = tuple(layer.compute_output_shape(shape))
     return tuple(shape)
+
+
+def ends(layers: Sequence[Layer]) -> tuple[set[Layer], bool]:
+    """The layers with a kernel whose outputs are those of a chain of layers, or become them with no other kernel
+    between; and whether the chain's inputs do."""
+    found: set[Layer] = set()
+    for layer in reversed(layers):
+        if isinstance(layer, Container):
+            inner = [ends(chain) for chain in layer._chains]
+            found = found.union(*(ends for ends, _ in inner))
+            through = any(through for _, through in inner)
+        else:
+            through = not isinstance(layer, WeightedLayer)
+            found |= set() if through else {layer}
+        if not through:
+            return found, False
+    return found, True

@@ -15,6 +15,7 @@ from fastnn.callbacks.base import Callback, count
 from fastnn.inputs import check_count, check_seed
 from fastnn.layers.base import Layer
 from fastnn.layers.binary_dense import BinaryDense
+from fastnn.layers.container import ends
 from fastnn.layers.flatten import Flatten
 from fastnn.layers.sparse_dense import SparseDense, refuse_norms
 from fastnn.model import Sequential
@@ -218,11 +219,12 @@ def _check_method(method: Any) -> tuple[int, int] | None:
 
 
 def _hidden(model: Sequential, kernels: Sequence[_Kernel], named: bool) -> list[_Kernel]:
-    """Without the last kernel, whose neurons are the model's outputs."""
-    last = _all_kernels(model)[-1]
-    inner = [kernel for kernel in kernels if kernel.layer is not last.layer]
+    """Without those whose neurons are the model's outputs."""
+    last, _ = ends(model.layers)
+    inner = [kernel for kernel in kernels if kernel.layer not in last]
     if (named and len(inner) < len(kernels)) or not inner:
-        raise ValueError(f"neurons of the last layer {last.layer.path!r} are the model's outputs; only those of layers "
+        outputs = next(kernel.layer for kernel in kernels if kernel.layer in last)
+        raise ValueError(f"neurons of the last layer {outputs.path!r} are the model's outputs; only those of layers "
                          "before it can be removed")
     return inner
 
