@@ -36,7 +36,8 @@ def stand_in(learning_rate=0.5):
 
     return SimpleNamespace(_run=None, stop_training=False, metrics=[], metrics_names=["loss"],
                            optimizer=SimpleNamespace(learning_rate=learning_rate), set_weights=set_weights,
-                           get_weights=lambda: [array.copy() for array in weights], _leaves=list)
+                           get_weights=lambda: [array.copy() for array in weights], _leaves=list,
+                           _named_weights=lambda: [("", array) for array in weights])
 
 
 def sequences():
