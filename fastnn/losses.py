@@ -23,6 +23,7 @@ __all__ = [
     "MeanSquaredError",
     "MeanAbsoluteError",
     "Huber",
+    "Poisson",
     "get",
     "serialize",
     "deserialize",
@@ -369,9 +370,31 @@ class Huber(_KernelLoss):
         return "huber", False
 
 
+class Poisson(_KernelLoss):
+    """``p - t * log(p + 1e-7)`` for rates ``p`` of counts ``t``, its mean over the columns of each row: the negative
+    log-likelihood but for what does not depend on ``p``.
+
+    Behind a last layer with the activation ``"exponential"`` it is computed from what goes into it, as
+    ``exp(z) - t * z`` with the gradient ``exp(z) - t``.
+
+    Examples
+    --------
+    >>> from fastnn import losses
+    >>> round(losses.Poisson()([[1.0, 3.0]], [[1.0, 2.0]]), 4)
+    0.4603
+    """
+
+    name = "poisson"
+    _twin = "poisson"
+
+    def kernel(self, last_activation: str) -> tuple[str | None, bool]:
+        absorbs = last_activation == "exponential"
+        return ("exp_poisson" if absorbs else "poisson"), absorbs
+
+
 _CLASSES: tuple[type[Loss], ...] = (
     SparseCategoricalCrossentropy, CategoricalCrossentropy, BinaryCrossentropy,
-    MeanSquaredError, MeanAbsoluteError, Huber,
+    MeanSquaredError, MeanAbsoluteError, Huber, Poisson,
 )
 _TABLE: dict[str, type[Loss]] = {
     **{cls.name: cls for cls in _CLASSES},

@@ -513,7 +513,8 @@ class Trainer:
         self._running = runner
         try:
             loss_sum, done, nonfinite, overflow = runner.train(data, state, index, batch, rates, self.seed, threads,
-                                                               specs, tick, first, loss_sum, each)
+                                                               specs, tick, first, loss_sum, each, 1,
+                                                               self._penalty_scales(data, batch, index))
         finally:
             self._running = None
         if nonfinite or overflow:
@@ -526,6 +527,10 @@ class Trainer:
                 f"{REMEDY}" if nonfinite else f"the update of {where} made weights NaN or infinite {rate}",
                 epoch, before + last)
         return loss_sum, done
+
+    def _penalty_scales(self, data: engine.Data, batch: int, index: NDArray[np.int64] | None) -> Array | None:
+        """Factors of the weights' penalties in each of the batches that are about to come, for a subclass."""
+        return None
 
     def _before_batches(self, run: Run, each: Callable[[int, float], Any] | None, first: int) -> bool:
         """What callbacks are told before the first batch of a part, or of what is left of one; False: no batches."""

@@ -78,7 +78,7 @@ POOLINGS = {"max": FNN_MAX_POOLING, "average": FNN_AVERAGE_POOLING}
 LOSSES = {
     "softmax_ce_sparse": FNN_SOFTMAX_CE_SPARSE, "softmax_ce": FNN_SOFTMAX_CE, "sigmoid_bce": FNN_SIGMOID_BCE,
     "ce_sparse": FNN_CE_SPARSE, "ce": FNN_CE, "bce": FNN_BCE,
-    "mse": FNN_MSE, "mae": FNN_MAE, "huber": FNN_HUBER,
+    "mse": FNN_MSE, "mae": FNN_MAE, "huber": FNN_HUBER, "exp_poisson": FNN_EXP_POISSON, "poisson": FNN_POISSON,
 }
 
 OPTIMIZERS = {

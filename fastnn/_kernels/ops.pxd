@@ -72,6 +72,7 @@ cdef struct Run:
     char* average               # of the parameters over the steps, or NULL
     double* factor              # [n_tensors]: length of the step along a direction
     double* penalties           # parts of all penalties of this step
+    double penalty_scale        # factor of those on single weights, in this step
     char* extra                 # gradients of penalties that look at whole tensors
     char* restraints            # what those keep meanwhile
     double* row_penalty         # [max_rows]: of activities, beside the loss; NULL: there are none

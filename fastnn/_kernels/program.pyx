@@ -841,6 +841,7 @@ cdef struct Loop:
     bint update                     # False: the gradient block is all that is wanted
     Py_ssize_t piece                # rows
     double loss_sum
+    double penalty_sum              # what the weights' penalties are of that, in this call
     Py_ssize_t batches_done
     double next_memory[2]           # the optimizer's memory after the step, if it is done
     int nonfinite
@@ -855,6 +856,8 @@ cdef struct Loop:
     void** penalties                # Restraint, before each step
     void** constraints              # after it
     int n_penalties, n_constraints
+    const double* penalty_scales    # [n_batches], or NULL
+    double penalty_scale            # of all batches
 
 
 cdef void set_share(Share* share, Loop* loop, fnn_barrier* teams, int spins) noexcept nogil:
@@ -916,7 +919,7 @@ cdef class Runner:
             self.work.run.csr = data.csr
             self.work_of_rows += (<double>(data.csr.indptr[data.n] - data.csr.indptr[0]) * self.program.sparse_cols
                                   / data.n)
-        loop.n, loop.batch = data.n, batch
+        loop.n, loop.batch, loop.penalty_scale = data.n, batch, 1.0
         loop.n_batches = loop.last = (data.n + batch - 1) // batch
         loop.next_tick = fnn_clock() + TICK
         self.work.run.stop = self.work.run.overflow = 0
@@ -1351,6 +1354,7 @@ cdef class Runner:
         for i in range(self.program.n_penalties):
             total += self.work.run.penalties[i]
         self.loop.loss_sum += total * rows
+        self.loop.penalty_sum += total * rows
 
     cdef bint constrain(self, Share* share) noexcept nogil:
         """Parameters to what their constraints allow; whether one of these, written in Python, failed."""
@@ -1374,6 +1378,7 @@ cdef class Runner:
         """The first thread sets the scalars of the step; the others read them behind the next meeting."""
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
+        run.penalty_scale = loop.penalty_scales[b] if loop.penalty_scales != NULL else loop.penalty_scale
         if not loop.update:
             return
         cdef double rate = loop.rates[b] if loop.rates != NULL else loop.learning_rate, group_rate
@@ -1548,7 +1553,8 @@ cdef class Runner:
         self.data = self.tick = self.each = self.optimizer = self.metric_arrays = self.starts = None
 
     def train(self, Data data, Optimizer optimizer, index, Py_ssize_t batch, rates, uint64_t seed, int n_threads,
-              metrics=(), tick=None, Py_ssize_t first=0, double loss_sum=0.0, each=None, Py_ssize_t every=1):
+              metrics=(), tick=None, Py_ssize_t first=0, double loss_sum=0.0, each=None, Py_ssize_t every=1,
+              penalty_scales=None):
         """One epoch. Returns (sum of row losses, batches done, whether a loss was not finite and stopped it before
         its update, whether an update made parameters not finite and stopped it after that).
 
@@ -1557,6 +1563,7 @@ cdef class Runner:
         first, loss_sum : batches that were done before, and their sum of losses
         each : called after every `every` batches with (batches done, sum of losses). It may return a learning
             rate for all further batches, or raise StopIteration: no more batches then.
+        penalty_scales : float64 (n_batches,), factors of the penalties l1 and l2 on weights in each batch, or None
         """
         batch = min(batch, data.n)
         self.prepare(data, tick, batch)
@@ -1569,12 +1576,11 @@ cdef class Runner:
         self.work.reserve_transposed()
         loop.batches_done, loop.loss_sum = first, loss_sum
         if isinstance(rates, np.ndarray):
-            if rates.dtype != np.float64 or rates.shape != (loop.n_batches,) or not rates.flags.c_contiguous:
-                raise ValueError(f"rates must be float64 numbers, one for each of {loop.n_batches} batches; "
-                                 f"received {rates.dtype} of shape {rates.shape}")
-            loop.rates = <const double*>address(rates)
+            loop.rates = each_batch("rates", rates, loop.n_batches)
         else:
             loop.learning_rate = rates
+        if penalty_scales is not None:
+            loop.penalty_scales = each_batch("penalty_scales", penalty_scales, loop.n_batches)
         self.set_optimizer(optimizer)
         self.set_restraints()
         self.optimizer, self.each, loop.every = optimizer, each, every if each is not None else 0
@@ -1643,9 +1649,14 @@ cdef class Runner:
             self.work.reserve_whole(optimizer)
             self.work.whole.looker, self.work.whole.look = <void*>self, look_of
 
-    def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False):
+    @property
+    def penalty_sum(self):
+        """What the penalties on weights are of the sum of losses, over the batches of the last call of `train`."""
+        return self.loop.penalty_sum
+
+    def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False, double penalty_scale=1.0):
         """Gradient of the mean loss of all rows into the gradient block; with the masks of the first step and the
-        statistics of the batch if `training`. Returns the sum of row losses and whether one was not finite."""
+        statistics of the batch if `training`; `penalty_scale` as in `train`. Returns the sum of row losses and whether one was not finite."""
         self.prepare(data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
@@ -1657,6 +1668,7 @@ cdef class Runner:
         self.set_units(team.n_threads)
         self.work.reserve_transposed()
         self.set_restraints()
+        loop.penalty_scale = penalty_scale
         run.gradient_mask = run.mask
         try:
             self.region(TRAIN)
@@ -1770,6 +1782,14 @@ def of_loss(method, result, shape):
         raise ValueError(f"{method} of a loss in Python must return real numbers of shape {shape}; "
                          f"received {result.dtype} of shape {result.shape}")
     return result
+
+
+cdef const double* each_batch(name, array, Py_ssize_t n_batches) except NULL:
+    """The numbers of an array that has one for each batch."""
+    if array.dtype != np.float64 or array.shape != (n_batches,) or not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be float64 numbers, one for each of {n_batches} batches; "
+                         f"received {array.dtype} of shape {array.shape}")
+    return <const double*>address(array)
 
 
 cdef void look_of(void* runner, Share* share) noexcept nogil:

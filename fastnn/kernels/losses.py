@@ -14,7 +14,7 @@ from fastnn.kernels.checks import ELEMENT_WORK, Array, _check_shape, _matrix, _n
 
 __all__ = [
     "binary_crossentropy", "categorical_crossentropy", "huber", "mean_absolute_error", "mean_squared_error",
-    "sigmoid_binary_crossentropy", "softmax_crossentropy",
+    "poisson", "sigmoid_binary_crossentropy", "softmax_crossentropy",
 ]
 
 
@@ -378,3 +378,50 @@ def huber(pred: Any, target: Any, sample_weight: Any = None, *,
     """
     delta = _number("delta", delta, 0, open_low=True)
     return _loss("huber", pred, target, sample_weight, delta, grad, n_threads)
+
+
+def poisson(pred: Any, target: Any, sample_weight: Any = None, *,
+            log_input: bool = False, grad: Array | None = None,
+            n_threads: int | None = None) -> tuple[Array, Array]:  # fmt: skip
+    """Row means of the negative log-likelihood of counts, ``pred - target * log(pred + 1e-7)``.
+
+    The gradient is ``(1 - target / (pred + 1e-7)) / columns``. With `log_input` predictions are logarithms of rates:
+    the loss is ``exp(pred) - target * pred``, its gradient ``(exp(pred) - target) / columns``. What does not depend on
+    `pred` is left out, as in Keras.
+
+    Parameters
+    ----------
+    pred : array_like of float32 or float64, shape (rows, columns)
+        Rates above -1e-7, or logarithms of rates.
+    target : array_like of the dtype of `pred`, shape (rows, columns)
+        Counts.
+    sample_weight : array_like, shape (rows,), optional
+        Finite and not negative; multiplies a row's loss and gradient. Default: 1 for each.
+    log_input : bool, default False
+        Whether predictions are logarithms of rates.
+    grad : ndarray, shape (rows, columns), optional
+        Where to write the gradient. Default: a new array.
+    n_threads : int, optional
+        Default: what :func:`fastnn.get_num_threads` says, fewer for small arrays.
+
+    Returns
+    -------
+    row_losses : ndarray of float64, shape (rows,)
+        Loss of each row times its weight.
+    grad : ndarray, shape (rows, columns)
+        Derivative of ``row_losses.sum()`` with respect to `pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :mod:`fastnn.kernels` lists.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.kernels import poisson
+    >>> row_losses, grad = poisson(np.zeros((1, 2)), np.array([[1.0, 3.0]]), log_input=True)
+    >>> row_losses.round(4), grad.round(4)
+    (array([1.]), array([[ 0., -1.]]))
+    """
+    return _loss("exp_poisson" if log_input else "poisson", pred, target, sample_weight, 0.0, grad, n_threads)

@@ -42,6 +42,7 @@ from fastnn.reference.losses import (
     huber,
     mean_absolute_error,
     mean_squared_error,
+    poisson,
     sigmoid_binary_crossentropy,
     softmax_crossentropy,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "gaussian_dropout_forward",
     "gaussian_noise_forward",
     "huber",
+    "poisson",
     "l1_l2_penalty",
     "layer_normalization_backward",
     "layer_normalization_forward",

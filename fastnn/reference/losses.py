@@ -9,10 +9,11 @@ from fastnn.reference.common import Array
 
 __all__ = [
     "binary_crossentropy", "categorical_crossentropy", "huber", "mean_absolute_error", "mean_squared_error",
-    "sigmoid_binary_crossentropy", "softmax_crossentropy",
+    "poisson", "sigmoid_binary_crossentropy", "softmax_crossentropy",
 ]
 
 PROBABILITY_FLOOR = 1e-7  # losses on probabilities clip them to [floor, 1 - floor], as Keras does
+RATE_OFFSET = 1e-7  # of a rate before its logarithm, as in Keras
 
 
 def _target_rows(pred: Array, target: Array, label_smoothing: float = 0.0) -> Array:
@@ -134,3 +135,19 @@ def huber(pred: Array, target: Array, sample_weight: Array | None = None, *, del
     inner = np.clip(error, -delta, delta)
     row_loss = np.mean(inner * (error - 0.5 * inner), axis=1)
     return _weighted(row_loss, inner / pred.shape[1], sample_weight, grad)
+
+
+def poisson(pred: Array, target: Array, sample_weight: Array | None = None, *, log_input: bool = False,
+            grad: Array | None = None, n_threads: int | None = None) -> tuple[Array, Array]:
+    """Row means of ``p - t * log(p + 1e-7)`` for rates ``p``; of ``exp(z) - t * z`` for their logarithms ``z`` with
+    `log_input`.
+
+    >>> poisson(np.zeros((1, 2)), np.array([[1.0, 3.0]]), log_input=True)
+    (array([1.]), array([[ 0., -1.]]))
+    """
+    if log_input:
+        rate, log_rate, slope = np.exp(pred), pred, np.exp(pred) - target
+    else:
+        offset = pred + pred.dtype.type(RATE_OFFSET)
+        rate, log_rate, slope = pred, np.log(offset), 1 - target / offset
+    return _weighted(np.mean(rate - target * log_rate, axis=1), slope / pred.shape[1], sample_weight, grad)

@@ -7,7 +7,7 @@ and attributes, and what scikit-learn's do not have behind them.
 try:
     import sklearn as _sklearn  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("fastnn.sklearn needs scikit-learn, version 1.6 or later: pip install 'fastnn[sklearn]'") from error
+    raise ImportError("fastnn.sklearn needs scikit-learn 1.6 or later: pip install 'fastnn[sklearn]'") from error
 
 from fastnn.sklearn.classifier import MLPClassifier
 from fastnn.sklearn.regressor import MLPRegressor

@@ -1,15 +1,55 @@
-"""What the two estimators have in common."""
+"""What the two estimators have in common: from parameters and data to a trained network."""
 
 from __future__ import annotations
 
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from sklearn.base import BaseEstimator
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastnn import activations, optimizers, regularizers
+from fastnn._kernels.threads import effective_n_threads
+from fastnn.callbacks import Callback
+from fastnn.errors import DivergenceError
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
+from fastnn.schedules import LearningRateSchedule
+from fastnn.sklearn._lbfgs import minimise
+from fastnn.sklearn._network import Network, Samples
+from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
+from fastnn.sklearn._progress import Progress
+from fastnn.sklearn._task import Objective, Orders, Task
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing: there are no callbacks to support."""
+
+    def with_callbacks(method: Any) -> Any:
+        return method
 
 __all__ = ["BaseMLP"]
 
+Array = NDArray[Any]
 
-class BaseMLP(BaseEstimator):
+NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be " \
+             "preprocessed."
+OUT_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}   # scikit-learn's names
+AUTO_BATCH = 200
+
+
+class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of `MLPClassifier` and `MLPRegressor`.
 
     With ``preset="auto"`` the network and its training come from `fastnn.sklearn._tables.plan`:
@@ -25,6 +65,371 @@ class BaseMLP(BaseEstimator):
         (n_outputs,) of the targets or None
     """
 
+    # ---- what the estimators say ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def _encode(self, X: Any, y: Any, first: bool, incremental: bool) -> Array:
+        """Targets for the engine: int32 labels (n,), or rows (n, n_outputs) of any dtype."""
+
+    @abstractmethod
+    def _objective(self, n_outputs: int) -> tuple[Objective, str]:
+        """What to minimise, and scikit-learn's name of the last layer's activation."""
+
+    @abstractmethod
+    def _own_score(self, outputs: Array, targets: Array, weight: Array | None) -> float:
+        """The score that early stopping goes by."""
+
+    @abstractmethod
+    def _class_weights(self, y: Array) -> Array | None:
+        """A weight for each sample by its class, or None."""
+
+    @property
+    @abstractmethod
+    def _n_outputs(self) -> int:
+        """Of the network for the targets that `_encode` saw."""
+
+    # ---- fit ------------------------------------------------------------------------------------------------
+
+    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None,
-            sample_weight_val: Any = None) -> BaseMLP:
-        raise NotImplementedError
+            sample_weight_val: Any = None) -> Any:
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
+            A validation set, in the place of the one that early stopping takes from X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For what scikit-learn refuses, and if the training diverges, in the epoch in which it does.
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, given_validation: tuple[Any, Any, Any],
+             incremental: bool) -> Any:
+        self._validate_params()
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        sizes = self._hidden_sizes()
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X, y = self._checked(X, y, reset=first)
+        encoded = self._encode(X, y, first, incremental)
+        weight = self._weights(sample_weight, X, encoded)
+        self._random_state = check_random_state(self.random_state)
+        dtype = "float64" if self._solver == "lbfgs" else X.dtype.name
+        if first:
+            self._initialize([X.shape[1], *sizes, self._n_outputs], dtype)
+        batch = self._batch_size(X.shape[0])
+        network = self._network(dtype, float(batch))
+        task = self._task(network, X, y, encoded, weight, given_validation)
+        if not incremental or network.optimizer is None:
+            network.compile(self._optimizer_of_parameters(), task.objective.loss)
+        try:
+            if self._solver == "lbfgs":
+                minimise(self, network, task)
+            else:
+                self._epochs(network, task, min(batch, task.samples.n), incremental)
+        except DivergenceError as error:
+            raise ValueError(f"{NOT_FINITE} {error}") from error
+        if not np.isfinite(network._flat).all():
+            raise ValueError(NOT_FINITE)
+        if network.dtype != X.dtype.name and first:
+            self._rebuild(X.dtype.name, network.reference)
+        return self
+
+    def _epochs(self, network: Network, task: Task, batch: int, incremental: bool) -> None:
+        root = None
+        if hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx"):
+            root = self._init_callback_context(max_subtasks=self.max_iter)
+            root.call_on_fit_task_begin(estimator=self, X=task.X, y=task.y)
+        progress = Progress(self, task, incremental, root)
+        orders = Orders(task.samples.n, self._random_state) if self.shuffle else None
+        self.n_iter_ = 0
+        try:
+            network.train(task.samples, task.validation_data, orders, batch, 1 if incremental else self.max_iter,
+                          [progress, *self._own_callbacks()], task.threads)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        if self.early_stopping and progress.best is not None:
+            network._flat[...] = progress.best
+        if root is not None:
+            root.call_on_fit_task_end(estimator=self, X=task.X, y=task.y, reconstruction_attributes={})
+
+    # ---- data -----------------------------------------------------------------------------------------------
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        tags = {"y_numeric": True} if self.__sklearn_tags__().estimator_type == "regressor" else {}
+        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
+                             dtype=(np.float64, np.float32), reset=reset, **tags)
+        return _readable(X), y
+
+    def _weights(self, sample_weight: Any, X: Any, y: Array) -> Array | None:
+        of_classes = self._class_weights(y)
+        if sample_weight is None:
+            return of_classes
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("sample_weight is 0 for all samples; at least one must count")
+        return weight if of_classes is None else weight * of_classes
+
+    def _task(self, network: Network, X: Any, y: Any, encoded: Array, weight: Array | None,
+              given: tuple[Any, Any, Any]) -> Task:
+        X_val, y_val, weight_val = given
+        encoded_val = None
+        if X_val is not None:
+            if y_val is None:
+                raise ValueError("X_val needs y_val; received y_val=None")
+            X_val, y_val = self._checked(X_val, y_val, reset=False)
+            encoded_val = self._encode(X_val, y_val, False, True)
+            weight_val = self._weights(weight_val, X_val, encoded_val)
+        elif y_val is not None or weight_val is not None:
+            raise ValueError("y_val and sample_weight_val need X_val; received X_val=None")
+        elif self.early_stopping and self._solver != "lbfgs":
+            (X, y, encoded, weight), (X_val, y_val, encoded_val, weight_val) = self._split(X, y, encoded, weight)
+        objective, _ = self._objective(network.n_outputs)
+        samples = self._samples(network, X, encoded, weight, objective)
+        validation = None if X_val is None else self._samples(network, X_val, encoded_val, weight_val, objective)
+        if validation is not None:
+            validation.normalise(validation.n, None)
+        return Task(X, y, weight, samples, objective, self._threads(), self._own_score, self._scorers(), validation,
+                    X_val, y_val)
+
+    def _samples(self, network: Network, X: Any, y: Any, weight: Array | None, objective: Objective) -> Samples:
+        if y.ndim == 1 and not objective.loss.sparse:
+            y = y[:, None] == np.arange(network.n_outputs)
+        if y.ndim == 2:
+            y = np.ascontiguousarray(y, dtype=network.dtype)
+            if not np.isfinite(y).all():
+                raise ValueError(f"y contains numbers too large for {network.dtype}")
+        return Samples(X, y, weight, objective.factor, network.n_outputs, objective.offsets(y))
+
+    def _split(self, X: Any, y: Any, encoded: Array, weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """What is trained on and what is held out, as scikit-learn draws it: by class where there are two."""
+        stratify = np.where(encoded[:, 0], "True", "False") if self._labels_kind() == "binary" else None
+        train, test = train_test_split(np.arange(X.shape[0]), random_state=self._random_state,
+                                       test_size=self.validation_fraction, stratify=stratify)
+        if len(test) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
+                             "dataset.")
+        parts = [tuple(None if a is None else a[rows] for a in (X, y, encoded, weight)) for rows in (train, test)]
+        return parts[0], parts[1]
+
+    def _labels_kind(self) -> str | None:
+        return None
+
+    # ---- the network ----------------------------------------------------------------------------------------
+
+    @property
+    def _solver(self) -> str:
+        if self.optimizer is None:
+            return self.solver
+        return "lbfgs" if isinstance(optimizers.get(self.optimizer), optimizers.LBFGS) else "own"
+
+    def _hidden_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _batch_size(self, n: int) -> int:
+        if self._solver == "lbfgs":
+            return n
+        if self.batch_size == "auto":
+            return min(AUTO_BATCH, n)
+        if self.batch_size > n:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                          stacklevel=4)
+        return min(int(self.batch_size), n)
+
+    def _initialize(self, units: Sequence[int], dtype: str) -> None:
+        """The attributes of a fit that begins, and initial parameters in scikit-learn's order of draws."""
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_, self.n_outputs_ = len(units), units[-1]
+        _, self.out_activation_ = self._objective(self.n_outputs_)
+        self.coefs_, self.intercepts_ = [], []
+        names = self._activations(len(units) - 2)
+        for (n_in, n_out), name in zip(pairwise(units), [*names, names[-1] if names else "relu"], strict=True):
+            bound = np.sqrt((2.0 if name == "logistic" else 6.0) / (n_in + n_out))
+            self.coefs_.append(self._random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
+            self.intercepts_.append(self._random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False))
+        self.loss_curve_, self.history_ = [], {}
+        self._no_improvement_count = 0
+        self.best_loss_ = None if self.early_stopping else np.inf
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.__dict__.pop("model_", None)
+
+    def _activations(self, n_hidden: int) -> list[Any]:
+        return per_layer("activation", self.activation, n_hidden, "hidden layer")
+
+    def _recipe(self) -> tuple[Any, ...]:
+        """What the layers are made of: with another one they are made anew."""
+        return (self.activation, self.alpha, self.dropout, self.batch_norm, self.loss, self.out_activation_)
+
+    def _network(self, dtype: str, reference: float) -> Network:
+        """The network with the parameters of now; made anew where it does not fit the estimator's parameters."""
+        network = self.__dict__.get("model_")
+        if network is None or self._made_of != self._recipe() or (network.dtype != dtype and self._solver == "lbfgs"):
+            return self._rebuild(dtype, reference)
+        return self._current()
+
+    def _rebuild(self, dtype: str, reference: float) -> Network:
+        units = [len(self.coefs_[0]), *(np.shape(coef)[1] for coef in self.coefs_)]
+        layers = self._layers(units, reference)
+        seed = self._random_state.randint(np.iinfo(np.int32).max) if self._is_random else 0
+        network = Network([Input((units[0],)), *layers], seed=seed, dtype=dtype, name=type(self).__name__.lower())
+        network.build((units[0],))
+        network.reference = reference
+        self.model_, self._made_of = network, self._recipe()
+        self._current()
+        return network
+
+    @property
+    def _is_random(self) -> bool:
+        """Whether training draws numbers besides the orders of samples."""
+        return bool(np.any(self.dropout))
+
+    def _layers(self, units: Sequence[int], reference: float) -> list[Layer]:
+        n_hidden = len(units) - 2
+        alphas = per_layer("alpha", self.alpha, n_hidden + 1, "layer")
+        norms = per_layer("batch_norm", self.batch_norm, n_hidden, "hidden layer")
+        rates = per_layer("dropout", self.dropout, n_hidden, "hidden layer")
+        layers: list[Layer] = []
+        last = activations.get(OUT_ACTIVATIONS.get(self.out_activation_, self.out_activation_))
+        for i, size in enumerate(units[1:]):
+            penalty = regularizers.L2(alphas[i] / 2 / reference) if alphas[i] else None
+            if i == n_hidden:
+                layers.append(Dense(size, last, kernel_regularizer=penalty))
+                continue
+            name = self._activations(n_hidden)[i]
+            activation = activations.get(HIDDEN_ACTIVATIONS.get(name, name) if isinstance(name, str) else name)
+            layers.append(Dense(size, None if norms[i] else activation, kernel_regularizer=penalty))
+            layers += [BatchNormalization(), Activation(activation)] if norms[i] else []
+            layers += [Dropout(rates[i])] if rates[i] else []
+        return layers
+
+    def _current(self) -> Network:
+        """The network, with what was assigned to ``coefs_`` and ``intercepts_`` since the last call."""
+        network: Network = self.model_
+        for name, own, parameter in (("coefs_", self.coefs_, "kernel"), ("intercepts_", self.intercepts_, "bias")):
+            for i, layer in enumerate(network.dense):
+                view = layer.weights[parameter]
+                if own[i] is view:
+                    continue
+                if np.shape(own[i]) != view.shape:
+                    raise ValueError(f"{name}[{i}] must have shape {view.shape}; received {np.shape(own[i])}")
+                view[...] = own[i]
+                own[i] = view
+        return network
+
+    # ---- training -------------------------------------------------------------------------------------------
+
+    def _optimizer_of_parameters(self) -> optimizers.Optimizer:
+        if self.optimizer is not None:
+            own = optimizers.get(self.optimizer)
+            config = own.get_config() | ({} if self.clipnorm is None else {"clipnorm": self.clipnorm})
+            return optimizers.get(config)   # the caller's is left as it is: parameters never change in fit
+        if self.solver == "lbfgs":
+            return optimizers.LBFGS(tol=self.tol)
+        rate = self.learning_rate if isinstance(self.learning_rate, LearningRateSchedule) else self.learning_rate_init
+        if self.solver == "sgd":
+            return optimizers.SGD(rate, self.momentum, bool(self.nesterovs_momentum), clipnorm=self.clipnorm)
+        return optimizers.Adam(rate, self.beta_1, self.beta_2, self.epsilon, clipnorm=self.clipnorm)
+
+    @property
+    def _optimizer(self) -> Any:
+        """What scikit-learn calls so: has the learning rate of now."""
+        return self.model_.optimizer
+
+    def _own_callbacks(self) -> list[Callback]:
+        callbacks = self.callbacks
+        return [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+
+    def _scorers(self) -> Mapping[str, Any]:
+        scoring = self.scoring
+        if scoring is None:
+            return {}
+        names = scoring if isinstance(scoring, (list, tuple)) else [scoring]
+        return {name if isinstance(name, str) else getattr(name, "__name__", "score"): get_scorer(name)
+                for name in names}
+
+    def _threads(self) -> int:
+        return effective_n_threads(self.n_jobs if self.n_jobs is not None and self.n_jobs > 0 else None)
+
+    # ---- outputs --------------------------------------------------------------------------------------------
+
+    def _rows(self, X: Any) -> tuple[Network, Any]:
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        network = self._current() if "model_" in self.__dict__ else self._rebuild(self.coefs_[0].dtype.name, 1.0)
+        return network, _readable(X)
+
+    def _outputs(self, X: Any) -> Array:
+        """What the last layer gives, (n, n_outputs)."""
+        network, X = self._rows(X)
+        return network.outputs(X, self._threads())
+
+    def transform(self, X: Any) -> Array:
+        """Outputs of the last hidden layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, hidden_layer_sizes[-1])
+        """
+        network, X = self._rows(X)
+        return network.hidden(X, self._threads())
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.coefs_[-1])
+
+    def _check_solver(self) -> bool:
+        if self._solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    # ---- copies ---------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The parameters are in the network; what scikit-learn calls ``coefs_`` are views of them."""
+        if "model_" in self.__dict__:
+            self._current()
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            state.pop("coefs_")
+            state.pop("intercepts_")
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "model_" in self.__dict__:
+            self.coefs_ = [layer.weights["kernel"] for layer in self.model_.dense]
+            self.intercepts_ = [layer.weights["bias"] for layer in self.model_.dense]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _readable(X: Any) -> Any:
+    """X as the engine reads it; ValueError for sparse rows whose indices are out of range."""
+    if not issparse(X):
+        return X
+    X.check_format(full_check=True)
+    return X.toarray()

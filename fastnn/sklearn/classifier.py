@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
 
+from fastnn import kernels, losses
+from fastnn.sklearn._labels import Labels
 from fastnn.sklearn._mlp import BaseMLP
+from fastnn.sklearn._parameters import CONSTRAINTS, StrOptions, loss_constraint
+from fastnn.sklearn._task import Objective
 
 __all__ = ["MLPClassifier"]
+
+Array = NDArray[Any]
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """MLPClassifier."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS | {
+        "loss": loss_constraint("log_loss"), "class_weight": [dict, StrOptions({"balanced"}), None]}
 
     def __init__(self, hidden_layer_sizes: Any = (100,), activation: Any = "relu", *, solver: Any = "adam",
                  alpha: Any = 0.0001, batch_size: Any = "auto", learning_rate: Any = "constant",
@@ -59,3 +74,145 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.callbacks = callbacks
         self.n_jobs = n_jobs
         self.n_ens = n_ens
+
+    # ---- targets --------------------------------------------------------------------------------------------
+
+    def _encode(self, X: Any, y: Any, first: bool, incremental: bool) -> Array:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._labels = Labels.of(y)
+            self.classes_ = self._labels.classes
+        else:
+            classes = unique_labels(y)
+            if self.warm_start:
+                if set(classes) != set(self.classes_):
+                    raise ValueError("warm_start can only be used where `y` has the same classes as in the previous "
+                                     f"call to fit. Previously got {self.classes_}, `y` has {classes}")
+            elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+                raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' "
+                                 f"has {classes}.")
+        encoded = self._labels.encode(y)
+        return encoded[:, None] == 1 if self._labels.kind == "binary" else encoded
+
+    @property
+    def _n_outputs(self) -> int:
+        return self._labels.n_outputs
+
+    def _labels_kind(self) -> str | None:
+        return self._labels.kind
+
+    def _objective(self, n_outputs: int) -> tuple[Objective, str]:
+        kind = self._labels.kind
+        last = "softmax" if kind == "multiclass" else "logistic"
+        if self.loss != "log_loss":
+            loss = losses.get(self.loss)
+            if loss.sparse and kind != "multiclass":
+                raise ValueError(f"loss={self.loss!r} is for three classes or more; y is {kind}: 'log_loss' is allowed")
+            return Objective(loss), last
+        if kind == "multiclass":
+            return Objective(losses.SparseCategoricalCrossentropy()), last
+        return Objective(losses.BinaryCrossentropy(), factor=float(n_outputs)), last
+
+    def _class_weights(self, y: Array) -> Array | None:
+        if self.class_weight is None:
+            return None
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise ValueError("class_weight is for one class a sample; y has several labels")
+        numbers = y.ravel().astype(np.intp)
+        present = np.unique(numbers)
+        weights = np.ones(len(self.classes_))
+        weights[present] = compute_class_weight(self.class_weight, classes=self.classes_[present],
+                                                y=self.classes_[numbers])
+        return weights[numbers]
+
+    def _own_score(self, outputs: Array, targets: Array, weight: Array | None) -> float:
+        if targets.ndim == 1:
+            right = outputs.argmax(axis=1) == targets
+        elif self._labels.kind == "multiclass":
+            right = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        else:
+            right = ((outputs > 0.5) == (targets > 0.5)).all(axis=1)
+        return float(np.average(right, weights=weight))
+
+    # ---- scikit-learn's methods -----------------------------------------------------------------------------
+
+    @available_if(lambda estimator: estimator._check_solver())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """One epoch over X and y; the optimizer goes on from where the last call left it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+        classes : array-like of shape (n_classes,), optional
+            All classes there will be; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            self._labels = Labels.of(y) if type_of_target(y).startswith("multilabel") else Labels(unique_labels(classes))
+            self.classes_ = unique_labels(classes)
+        elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
+            raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
+                             f"{self.classes_!r}")
+        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+
+    def predict(self, X: Any) -> Any:
+        """The classes of samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or indicator rows (n_samples, n_classes)
+        """
+        outputs = self._outputs(X)
+        return self._labels.decode(outputs)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probabilities of the classes, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        outputs = self._outputs(X)
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Logarithms of `predict_proba`."""
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def decision_function(self, X: Any) -> Array:
+        """What goes into the last layer's softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
+        """
+        hidden = self.transform(X)
+        last = self.model_.dense[-1]
+        logits = kernels.dense_forward(hidden, last.kernel, last.bias, n_threads=self._threads())
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

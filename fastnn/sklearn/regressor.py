@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
 
+from fastnn import losses
 from fastnn.sklearn._mlp import BaseMLP
+from fastnn.sklearn._parameters import CONSTRAINTS, loss_constraint
+from fastnn.sklearn._task import Objective
 
 __all__ = ["MLPRegressor"]
+
+Array = NDArray[Any]
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
     """MLPRegressor."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS | {
+        "loss": loss_constraint("squared_error", "poisson")}
 
     def __init__(self, loss: Any = "squared_error", hidden_layer_sizes: Any = (100,), activation: Any = "relu",
                  *, solver: Any = "adam", alpha: Any = 0.0001, batch_size: Any = "auto",
@@ -58,3 +71,73 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.callbacks = callbacks
         self.n_jobs = n_jobs
         self.n_ens = n_ens
+
+    # ---- targets --------------------------------------------------------------------------------------------
+
+    def _encode(self, X: Any, y: Any, first: bool, incremental: bool) -> Array:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if self.loss == "poisson" and y.min() < 0:
+            raise ValueError(f"loss='poisson' needs y >= 0; received {y.min()}")
+        rows = y[:, None] if y.ndim == 1 else y
+        if not first and rows.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {rows.shape[1]} columns; the network has {self.n_outputs_} outputs")
+        self._columns = rows.shape[1]
+        return rows
+
+    @property
+    def _n_outputs(self) -> int:
+        return self._columns
+
+    def _objective(self, n_outputs: int) -> tuple[Objective, str]:
+        if self.loss == "squared_error":
+            return Objective(losses.MeanSquaredError(), n_outputs / 2, 1 / n_outputs), "identity"
+        if self.loss == "poisson":
+            return Objective(losses.Poisson(), float(n_outputs), is_poisson=True), "exp"
+        loss = losses.get(self.loss)
+        if loss.sparse:
+            raise ValueError(f"loss={self.loss!r} is for class labels; numbers need 'squared_error', 'huber' or another")
+        return Objective(loss), "identity"
+
+    def _class_weights(self, y: Array) -> Array | None:
+        return None
+
+    def _own_score(self, outputs: Array, targets: Array, weight: Array | None) -> float:
+        return float(r2_score(targets, outputs, sample_weight=weight))
+
+    # ---- scikit-learn's methods -----------------------------------------------------------------------------
+
+    @available_if(lambda estimator: estimator._check_solver())
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """One epoch over X and y; the optimizer goes on from where the last call left it.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+
+    def predict(self, X: Any) -> Array:
+        """Predicted targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        outputs = self._outputs(X)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

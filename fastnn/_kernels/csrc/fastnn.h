@@ -45,11 +45,13 @@ enum fnn_loss_kind {
     FNN_SOFTMAX_CE_SPARSE,  /* logits, integer labels; param = label smoothing */
     FNN_SOFTMAX_CE,         /* logits, target rows;    param = label smoothing */
     FNN_SIGMOID_BCE,        /* logits, targets in [0, 1]; param = label smoothing */
+    FNN_EXP_POISSON,        /* logarithms of rates; the last of those that give fnn_loss.prob */
     FNN_CE_SPARSE,          /* probabilities (normalised and clipped as Keras does), integer labels */
     FNN_CE,                 /* probabilities, target rows */
     FNN_BCE,                /* probabilities, targets */
     FNN_MSE, FNN_MAE,
     FNN_HUBER,              /* param = delta */
+    FNN_POISSON,            /* rates */
     FNN_N_LOSSES
 };
 

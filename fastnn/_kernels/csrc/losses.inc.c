@@ -179,10 +179,23 @@ INLINE FN(loss_element) FN(bce_from_probability)(V p, V t, double param)
     const V term = -(on * FN(vlog)(c) + off * FN(vlog1p)(-c));
     return (FN(loss_element)){term, FN(where_unclipped)(p, off / (one - c) - on / c), p};
 }
+INLINE FN(loss_element) FN(poisson_from_log)(V z, V t)
+{
+    const V p = FN(vexp)(z);
+    return (FN(loss_element)){p - t * z, p - t, p};
+}
+/* Keras adds 1e-7 to a rate before its logarithm, in T. */
+INLINE FN(loss_element) FN(poisson_from_rate)(V p, V t)
+{
+    const V q = p + v_set1((T)1e-7);
+    return (FN(loss_element)){p - t * FN(vlog)(q), v_set1(1) - t / q, p};
+}
 INLINE FN(loss_element) FN(loss_element_of)(int kind, V p, V t, double param)
 {
     if (kind == FNN_SIGMOID_BCE) return FN(bce_from_logit)(p, t, param);
     if (kind == FNN_BCE) return FN(bce_from_probability)(p, t, param);
+    if (kind == FNN_EXP_POISSON) return FN(poisson_from_log)(p, t);
+    if (kind == FNN_POISSON) return FN(poisson_from_rate)(p, t);
     const V d = p - t, zero = {0}, one = v_set1(1);
     if (kind == FNN_MSE) return (FN(loss_element)){d * d, d + d, p};
     if (kind == FNN_MAE)
@@ -203,7 +216,7 @@ static double FN(mean_over_columns)(int kind, const fnn_loss *a, fnn_size sample
         const FN(loss_element) e = FN(loss_element_of)(kind, x, t, a->param);
         /* Selecting without the branch ends in an internal error of gcc 12 for SSE2 and double. */
         sum = FN(add_wide)(sum, n < VL ? v_sel(FN(first_lanes)(n), e.term, zero) : e.term);
-        if (kind == FNN_SIGMOID_BCE) v_storep(prob + j, e.pred, n);
+        if (kind <= FNN_EXP_POISSON) v_storep(prob + j, e.pred, n);
         if (grad) v_storep(grad + j, e.slope * s, n);
     }
     return FN(sum_wide)(sum) / (double)cols;
@@ -343,7 +356,7 @@ static void FN(narrow_rows)(int kind, FN(narrow_fn) *loss, const fnn_loss *a, fn
     FN(load_columns)(pred, a->cols, b.pred);
     if (a->targets) FN(load_columns)(target, a->cols, b.target);
     loss(kind, a, &b);
-    if (kind <= FNN_SIGMOID_BCE && a->prob != a->grad)
+    if (kind <= FNN_EXP_POISSON && a->prob != a->grad)
         FN(store_columns)(b.pred, a->cols, (T *)a->prob + r0 * a->ldprob, a->ldprob, n);
     if (a->grad) FN(store_columns)(b.grad, a->cols, (T *)a->grad + r0 * a->ldgrad, a->ldgrad, n);
     for (fnn_size i = 0; i < n; i++) a->row_loss[r0 + i] = weight[i] * ((double *)b.loss.part)[i];
@@ -354,6 +367,7 @@ static void FN(loss)(int kind, const fnn_loss *a)
     static FN(narrow_fn) *const narrow[FNN_N_LOSSES] = {
         [FNN_SOFTMAX_CE_SPARSE] = FN(narrow_softmax_ce_sparse), [FNN_SOFTMAX_CE] = FN(narrow_softmax_ce),
         [FNN_SIGMOID_BCE] = FN(narrow_mean_over_columns), [FNN_BCE] = FN(narrow_mean_over_columns),
+        [FNN_EXP_POISSON] = FN(narrow_mean_over_columns), [FNN_POISSON] = FN(narrow_mean_over_columns),
         /* A few operations an element do not pay for turning fewer lanes. */
         [FNN_MSE] = VL >= 8 ? FN(narrow_mean_over_columns) : NULL,
         [FNN_MAE] = VL >= 8 ? FN(narrow_mean_over_columns) : NULL,
@@ -370,7 +384,8 @@ static void FN(loss)(int kind, const fnn_loss *a)
         [FNN_CE_SPARSE] = FN(class_probabilities), [FNN_CE] = FN(class_probabilities),
         [FNN_SIGMOID_BCE] = FN(mean_over_columns), [FNN_BCE] = FN(mean_over_columns),
         [FNN_MSE] = FN(mean_over_columns), [FNN_MAE] = FN(mean_over_columns),
-        [FNN_HUBER] = FN(mean_over_columns),
+        [FNN_HUBER] = FN(mean_over_columns), [FNN_POISSON] = FN(mean_over_columns),
+        [FNN_EXP_POISSON] = FN(mean_over_columns),
     };
     for (fnn_size r = 0; r < a->rows; r++) {
         const fnn_size sample = a->index ? a->index[r] : r;

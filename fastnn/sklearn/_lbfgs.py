@@ -1,0 +1,76 @@
+"""The solver "lbfgs": scipy's minimizer over all parameters, in float64, as scikit-learn runs it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.exceptions import ConvergenceWarning
+
+from fastnn.layers import BatchNormalization, Dropout
+from fastnn.sklearn._network import Network
+from fastnn.sklearn._task import Task
+
+if TYPE_CHECKING:
+    from fastnn.sklearn._mlp import BaseMLP
+
+__all__ = ["Packed", "minimise"]
+
+Array = NDArray[Any]
+
+
+class Packed:
+    """The parameters of a network as one vector: kernels, then biases."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        names = [(layer, name) for name in ("kernel", "bias") for layer in network.dense]
+        self.places = [(layer._offsets[name], layer.weights[name].size) for layer, name in names]
+
+    def read(self, block: Array) -> Array:
+        return np.concatenate([block[start:start + size] for start, size in self.places]).astype(np.float64, copy=False)
+
+    def write(self, vector: Array) -> None:
+        at = 0
+        for start, size in self.places:
+            self.network._flat[start:start + size] = vector[at:at + size]
+            at += size
+
+
+def loss_and_gradient(packed: Packed, task: Task, vector: Array) -> tuple[float, Array]:
+    """The loss that is minimised, and its gradient, both where `vector` is."""
+    packed.write(vector)
+    total, _ = packed.network.loss_and_gradient(task.samples, task.threads)
+    return total + task.samples.offset, packed.read(packed.network._gradient_block())
+
+
+def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
+    """All iterations; the estimator's attributes are up to date then."""
+    for layer in network._leaves():
+        if isinstance(layer, (BatchNormalization, Dropout)):
+            raise ValueError(f"solver='lbfgs' needs the same loss for the same weights; {type(layer).__name__} changes "
+                             "while it trains: use 'adam' or 'sgd'")
+    packed = Packed(network)
+    estimator.n_iter_ = 0
+
+    def note(intermediate_result: Any) -> None:
+        estimator.n_iter_ += 1
+        estimator.loss_curve_.append(float(intermediate_result.fun))
+        if estimator.verbose:
+            print("Iteration %d, loss = %.8f" % (estimator.n_iter_, intermediate_result.fun))
+
+    options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
+    found = minimize(lambda vector: loss_and_gradient(packed, task, vector), packed.read(network._flat), jac=True,
+                     method="L-BFGS-B", callback=note, options=options)
+    packed.write(found.x)
+    total, penalty = network.loss_and_gradient(task.samples, task.threads)
+    estimator.loss_ = task.reported(total, penalty)
+    estimator.n_iter_ = min(found.nit, estimator.max_iter)
+    network._workspaces.pop("gradients", None)
+    if found.status:
+        warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}):\n"
+                      f"{found.message}\n\nIncrease max_iter ({estimator.max_iter}) or max_fun ({estimator.max_fun}) to "
+                      "improve the convergence, or scale the data.", ConvergenceWarning, stacklevel=5)

@@ -1,0 +1,167 @@
+"""The network of an estimator: a `Sequential` whose batches are those of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import layers
+from fastnn._kernels import program as engine
+from fastnn.callbacks import Callback
+from fastnn.callbacks.base import CallbackList
+from fastnn.callbacks.history import History
+from fastnn.layers import Dense, Layer
+from fastnn.model import Sequential, lowered
+from fastnn.run import Run
+
+__all__ = ["Network", "Samples"]
+
+Array = NDArray[Any]
+
+
+class Samples:
+    """Samples, targets and weights for the engine, normalised batch by batch.
+
+    scikit-learn divides the loss of a batch, and the penalty on the weights, by the sum of its sample weights; the
+    engine divides the loss by the number of rows and leaves the penalty as it is. So each sample's weight is multiplied
+    by rows / sum of its batch, and the penalty by reference / sum, where `reference` is the batch that the network's
+    regularizers are made for.
+
+    Parameters
+    ----------
+    x : ndarray (n, n_features), or sparse
+    y : int32 (n,) labels, or rows (n, n_outputs) of the network's dtype
+    weight : float64 (n,), optional
+    factor : float
+        Of all losses: what makes the engine's mean over outputs a sum.
+    n_outputs : int
+    offsets : float64 (n,), optional
+        What is added to each sample's loss where it is reported.
+    """
+
+    def __init__(self, x: Any, y: Array, weight: Array | None, factor: float, n_outputs: int,
+                 offsets: Array | None = None) -> None:
+        self.x, self.n, self.weight, self.factor, self.offsets = x, x.shape[0], weight, factor, offsets
+        constant = weight is None and factor == 1
+        self.given = None if constant else np.full(self.n, factor)
+        labels, targets = (y, None) if y.ndim == 1 else (None, y)
+        self.data = engine.Data(x, labels, targets, self.given, n_outputs)
+        self._offset: float | None = None
+        self._rows: tuple[int, Array] = 0, np.empty(0)
+
+    def rows(self, batch: int) -> Array:
+        """Rows of each batch, float64."""
+        if self._rows[0] != batch:
+            rows = np.full(-(-self.n // batch), float(batch))
+            rows[-1] = self.n - batch * (len(rows) - 1)
+            self._rows = batch, rows
+        return self._rows[1]
+
+    @property
+    def offset(self) -> float:
+        """Mean of the offsets with the weights of the last epoch."""
+        if self._offset is None:
+            offsets = 0.0 if self.offsets is None else self.offsets
+            self._offset = float(np.mean(offsets if self.given is None else offsets * self.given))
+        return self._offset
+
+    def normalise(self, batch: int, index: Array | None) -> Array:
+        """Set the weights for batches in the order of `index`; the sum of sample weights of each batch."""
+        rows = self.rows(batch)
+        if self.weight is None or self.given is None:
+            return rows
+        weight = self.weight if index is None else self.weight[index]
+        sums = np.add.reduceat(weight, np.arange(0, self.n, batch))
+        ratio = np.divide(self.factor * rows, sums, out=np.zeros_like(sums), where=sums > 0)
+        weight = weight * np.repeat(ratio, rows.astype(np.intp))
+        self.given[slice(None) if index is None else index] = weight
+        self._offset = None
+        return sums
+
+
+class Network(Sequential):
+    """A `Sequential` that an estimator trains.
+
+    Attributes
+    ----------
+    reference : float
+        Sum of sample weights that the regularizers are made for.
+    """
+
+    reference = 1.0
+    _samples: Samples | None = None
+    _order: Callable[[], Array] | None = None
+    _hidden: engine.Pool | None = None
+
+    # ---- training -------------------------------------------------------------------------------------------
+
+    def train(self, samples: Samples, validation: engine.Data | None, order: Callable[[], Array] | None, batch: int,
+              epochs: int, callbacks: Sequence[Callback], threads: int) -> None:
+        """Epochs over `samples`, each in the order that `order` returns; None: as they are."""
+        with self._exclusively("fit"):
+            self.history = History()
+            calls = CallbackList([*callbacks, self.history], self,
+                                 {"epochs": epochs, "verbose": 0, "samples": samples.n,
+                                  "steps": -(-samples.n // batch)})
+            self.stop_training = False
+            plan = {"samples": samples.n, "batch_size": batch, "shuffle": order is not None,
+                    "validation": None if validation is None else validation.n}
+            run = self._run = Run(calls, plan, [layer.trainable for layer in self._family])
+            self._samples, self._order = samples, order
+            try:
+                with calls:
+                    self._fit(run, samples.data, validation, range(epochs), threads)
+            finally:
+                self._run = self._samples = self._order = None
+
+    def _shuffled(self, n: int, run: Run | None = None, part: int = 0) -> NDArray[np.int64]:
+        return super()._shuffled(n, run, part) if self._order is None else self._order()
+
+    def _penalty_scales(self, data: engine.Data, batch: int, index: NDArray[np.int64] | None) -> Array | None:
+        if self._samples is None:
+            return None
+        sums = self._samples.normalise(batch, index)
+        return np.divide(self.reference, sums, out=np.zeros_like(sums), where=sums > 0)
+
+    @property
+    def penalty_sum(self) -> float:
+        """What the penalties on weights are of the sum of losses of the last epoch."""
+        return self._workspaces["train"].penalty_sum
+
+    def loss_and_gradient(self, samples: Samples, threads: int) -> tuple[float, float]:
+        """The loss of all samples in one batch and what the penalties are of it; the gradient is in the block then."""
+        total = float(samples.normalise(samples.n, None)[0])
+        runner = self._workspace("gradients", samples.n)
+        loss_sum, _ = runner.gradients(samples.data, self.seed, threads, False, self.reference / total)
+        return loss_sum / samples.n, runner.penalty_sum / samples.n
+
+    # ---- what the estimator sees ----------------------------------------------------------------------------
+
+    @property
+    def dense(self) -> list[Dense]:
+        """The layers with kernels, one for each of ``coefs_``."""
+        return [layer for layer in self._layers if isinstance(layer, Dense)]
+
+    def outputs(self, x: Any, threads: int) -> Array:
+        """(n, n_outputs)"""
+        return self._predicting().predict(x, threads)
+
+    def hidden(self, x: Any, threads: int) -> Array:
+        """What goes into the last dense layer."""
+        below: list[Layer] = self._layers[:self._layers.index(self.dense[-1])]
+        if not below:
+            below = [layers.Flatten()]
+            below[0].build(self._layers[0].input_shape)
+        if self._hidden is None:
+            self._hidden = engine.Pool(lowered(below, self.dtype, training=False), self._flat)
+        return self._hidden.predict(x, threads)
+
+    def _reset_engine(self) -> None:
+        super()._reset_engine()
+        self._hidden = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in super().__getstate__().items() if key != "_hidden"}
