@@ -1660,7 +1660,9 @@ cdef class Runner:
         self.prepare(data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
-        cdef Team team = self.tuner(team_size(n_threads), data.n).best
+        cdef Tuner tuner = self.tuner(team_size(n_threads), data.n)
+        cdef Team team = tuner.choose(1)
+        cdef double begin = fnn_clock()
         run.step, run.seed, run.training, run.backward = 0, seed, training, 1
         self.set_entries(None)
         self.set_team(team)
@@ -1674,6 +1676,7 @@ cdef class Runner:
             self.region(TRAIN)
         finally:
             self.forget()
+        tuner.note(team, 1, fnn_clock() - begin)
         return loop.loss_sum, bool(loop.nonfinite)
 
     def input_gradients(self, out):

@@ -11,13 +11,13 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.layers import BatchNormalization, Dropout
-from fastnn.sklearn._network import Network
+from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._task import Task
 
 if TYPE_CHECKING:
     from fastnn.sklearn._mlp import BaseMLP
 
-__all__ = ["Packed", "minimise"]
+__all__ = ["Packed", "loss_and_gradient", "minimise"]
 
 Array = NDArray[Any]
 
@@ -40,11 +40,11 @@ class Packed:
             at += size
 
 
-def loss_and_gradient(packed: Packed, task: Task, vector: Array) -> tuple[float, Array]:
+def loss_and_gradient(packed: Packed, samples: Samples, threads: int, vector: Array) -> tuple[float, Array]:
     """The loss that is minimised, and its gradient, both where `vector` is."""
     packed.write(vector)
-    total, _ = packed.network.loss_and_gradient(task.samples, task.threads)
-    return total + task.samples.offset, packed.read(packed.network._gradient_block())
+    total, _ = packed.network.loss_and_gradient(samples, threads)
+    return total + samples.offset, packed.read(packed.network._gradient_block())
 
 
 def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
@@ -63,7 +63,7 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
             print("Iteration %d, loss = %.8f" % (estimator.n_iter_, intermediate_result.fun))
 
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
-    found = minimize(lambda vector: loss_and_gradient(packed, task, vector), packed.read(network._flat), jac=True,
+    found = minimize(lambda vector: loss_and_gradient(packed, task.samples, task.threads, vector), packed.read(network._flat), jac=True,
                      method="L-BFGS-B", callback=note, options=options)
     packed.write(found.x)
     total, penalty = network.loss_and_gradient(task.samples, task.threads)

@@ -23,7 +23,7 @@ from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
 from fastnn.schedules import LearningRateSchedule
-from fastnn.sklearn._lbfgs import minimise
+from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise
 from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
 from fastnn.sklearn._progress import Progress
@@ -153,7 +153,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             root.call_on_fit_task_begin(estimator=self, X=task.X, y=task.y)
         progress = Progress(self, task, incremental, root)
         orders = Orders(task.samples.n, self._random_state) if self.shuffle else None
-        self.n_iter_ = 0
+        self.n_iter_, self.history_ = 0, getattr(self, "history_", {})
         try:
             network.train(task.samples, task.validation_data, orders, batch, 1 if incremental else self.max_iter,
                           [progress, *self._own_callbacks()], task.threads)
@@ -365,6 +365,17 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _threads(self) -> int:
         return effective_n_threads(self.n_jobs if self.n_jobs is not None and self.n_jobs > 0 else None)
+
+    def _loss_grad_lbfgs(self, packed_coef_inter: Array, X: Any, y: Array, sample_weight: Array | None = None,
+                         *unused: Any) -> tuple[float, Array]:
+        """Loss and gradient at a vector of kernels and biases, for binarized y, under scikit-learn's name; its buffers
+        are not needed."""
+        network = self._network("float64", float(X.shape[0]))
+        objective, _ = self._objective(network.n_outputs)
+        encoded = y.argmax(axis=1).astype(np.int32) if objective.loss.sparse else y
+        network.compile(self._optimizer_of_parameters(), objective.loss)
+        samples = self._samples(network, X, encoded, sample_weight, objective)
+        return loss_and_gradient(Packed(network), samples, self._threads(), packed_coef_inter)
 
     # ---- outputs --------------------------------------------------------------------------------------------
 

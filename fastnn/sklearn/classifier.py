@@ -153,6 +153,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self
         """
+        self._validate_params()
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
