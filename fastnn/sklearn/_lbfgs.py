@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,11 +61,11 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
         estimator.n_iter_ += 1
         estimator.loss_curve_.append(float(intermediate_result.fun))
         if estimator.verbose:
-            print("Iteration %d, loss = %.8f" % (estimator.n_iter_, intermediate_result.fun))
+            print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
 
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
-    found = minimize(lambda vector: loss_and_gradient(packed, task.samples, task.threads, vector), packed.read(network._flat), jac=True,
-                     method="L-BFGS-B", callback=note, options=options)
+    found = minimize(partial(loss_and_gradient, packed, task.samples, task.threads), packed.read(network._flat),
+                     jac=True, method="L-BFGS-B", callback=note, options=options)
     packed.write(found.x)
     total, penalty = network.loss_and_gradient(task.samples, task.threads)
     estimator.loss_ = task.reported(total, penalty)
@@ -72,5 +73,5 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
     network._workspaces.pop("gradients", None)
     if found.status:
         warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}):\n"
-                      f"{found.message}\n\nIncrease max_iter ({estimator.max_iter}) or max_fun ({estimator.max_fun}) to "
-                      "improve the convergence, or scale the data.", ConvergenceWarning, stacklevel=5)
+                      f"{found.message}\n\nIncrease max_iter ({estimator.max_iter}) or max_fun ({estimator.max_fun}), "
+                      "or scale the data.", ConvergenceWarning, stacklevel=5)

@@ -50,20 +50,18 @@ AUTO_BATCH = 200
 
 
 class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """Base of `MLPClassifier` and `MLPRegressor`.
+    """Base of `MLPClassifier` and `MLPRegressor`: what ``preset="sklearn"`` does. `_auto` has the other preset."""
 
-    With ``preset="auto"`` the network and its training come from `fastnn.sklearn._tables.plan`:
-
-        plan(X, y, task, estimator) -> Plan
-
-    X : as the user gave it (frame, array); names and number of features are checked
-    y : int32 labels (n,) ("binary", "multiclass"), or rows of the data's float dtype (n, n_outputs) ("multilabel",
-        "regression")
-    task : {"binary", "multiclass", "multilabel", "regression"}
-    Plan : encoder (with transform(X) -> array for the network, which refuses what it cannot take), network (an unbuilt
-        `Sequential`), loss, optimizer, batch_size, epochs, validation_fraction, restore_best (bool), and center, scale
-        (n_outputs,) of the targets or None
-    """
+    n_iter_: int
+    t_: int
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    history_: dict[str, list[float]]
+    coefs_: list[Array]
+    intercepts_: list[Array]
 
     # ---- what the estimators say ----------------------------------------------------------------------------
 
@@ -119,6 +117,13 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._validate_params()
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if self.preset == "auto":
+            if incremental:
+                raise ValueError("partial_fit needs preset='sklearn': preset='auto' looks at all samples first")
+            from fastnn.sklearn._auto import fit_table
+
+            fit_table(self, X, y, sample_weight, given_validation)
+            return self
         sizes = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y = self._checked(X, y, reset=first)
@@ -137,7 +142,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             if self._solver == "lbfgs":
                 minimise(self, network, task)
             else:
-                self._epochs(network, task, min(batch, task.samples.n), incremental)
+                self._epochs(network, task, min(batch, task.samples.n), 1 if incremental else self.max_iter,
+                             incremental)
         except DivergenceError as error:
             raise ValueError(f"{NOT_FINITE} {error}") from error
         if not np.isfinite(network._flat).all():
@@ -146,16 +152,17 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self._rebuild(X.dtype.name, network.reference)
         return self
 
-    def _epochs(self, network: Network, task: Task, batch: int, incremental: bool) -> None:
+    def _epochs(self, network: Network, task: Task, batch: int, epochs: int, incremental: bool = False,
+                kind: type[Progress] = Progress) -> None:
         root = None
         if hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx"):
-            root = self._init_callback_context(max_subtasks=self.max_iter)
+            root = self._init_callback_context(max_subtasks=epochs)
             root.call_on_fit_task_begin(estimator=self, X=task.X, y=task.y)
-        progress = Progress(self, task, incremental, root)
+        progress = kind(self, task, incremental, root)
         orders = Orders(task.samples.n, self._random_state) if self.shuffle else None
         self.n_iter_, self.history_ = 0, getattr(self, "history_", {})
         try:
-            network.train(task.samples, task.validation_data, orders, batch, 1 if incremental else self.max_iter,
+            network.train(task.samples, task.validation_data, orders, batch, epochs,
                           [progress, *self._own_callbacks()], task.threads)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=3)
@@ -387,6 +394,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _outputs(self, X: Any) -> Array:
         """What the last layer gives, (n, n_outputs)."""
+        if "encoder_" in self.__dict__:
+            from fastnn.sklearn._auto import table_outputs
+
+            return table_outputs(self, X)
         network, X = self._rows(X)
         return network.outputs(X, self._threads())
 

@@ -44,7 +44,8 @@ class Samples:
 
     def __init__(self, x: Any, y: Array, weight: Array | None, factor: float, n_outputs: int,
                  offsets: Array | None = None) -> None:
-        self.x, self.n, self.weight, self.factor, self.offsets = x, x.shape[0], weight, factor, offsets
+        self.x, self.y, self.n = x, y, x.shape[0]
+        self.weight, self.factor, self.offsets = weight, factor, offsets
         constant = weight is None and factor == 1
         self.given = None if constant else np.full(self.n, factor)
         labels, targets = (y, None) if y.ndim == 1 else (None, y)

@@ -57,7 +57,7 @@ class Progress(Callback):
         for name, value in logs.items():
             estimator.history_.setdefault(name, []).append(value)
         if estimator.verbose:
-            print("Iteration %d, loss = %.8f" % (estimator.n_iter_, estimator.loss_))
+            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         self._compare(logs)
         self._stop_or_slow_down()
         if self.context is not None:
@@ -77,17 +77,21 @@ class Progress(Callback):
         if self.task.validation is not None:
             first = next(iter(self.task.scorers), None)
             score = self.task.validation_score(self.model) if first is None else logs[f"val_{first}"]
+            if estimator.validation_scores_ is None:
+                estimator.validation_scores_ = []
             estimator.validation_scores_.append(score)
             if estimator.verbose:
-                print("Validation score: %f" % score)
+                print(f"Validation score: {score:f}")
         if estimator.early_stopping:
-            better = not score < estimator.best_validation_score_ + tol
-            if score > estimator.best_validation_score_:
+            best = -np.inf if estimator.best_validation_score_ is None else estimator.best_validation_score_
+            better = not score < best + tol
+            if score > best:
                 estimator.best_validation_score_ = score
                 self.best = self.model._flat.copy()
         else:
-            better = not estimator.loss_ > estimator.best_loss_ - tol
-            estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
+            best = np.inf if estimator.best_loss_ is None else estimator.best_loss_
+            better = not estimator.loss_ > best - tol
+            estimator.best_loss_ = min(best, estimator.loss_)
         estimator._no_improvement_count = 0 if better else estimator._no_improvement_count + 1
 
     def _stop_or_slow_down(self) -> None:
@@ -129,6 +133,6 @@ class Progress(Callback):
             return False
         self.estimator.n_iter_ += 1
         self.estimator.loss_curve_.append(np.nan)
-        self.estimator.validation_scores_.append(np.nan)
+        self.estimator.validation_scores_ = [*(self.estimator.validation_scores_ or ()), np.nan]
         warnings.warn(f"Training stopped: {error}", ConvergenceWarning, stacklevel=2)
         return True

@@ -23,8 +23,8 @@ Array = NDArray[Any]
 class Objective:
     """A loss of scikit-learn's in terms of the engine's, which are means over the outputs.
 
-    What is minimised is factor * the engine's loss; what is reported is ratio * that + the mean of the samples' offsets.
-    scikit-learn reports half the mean squared error over outputs, but follows the gradient of its sum.
+    What is minimised is factor * the engine's loss; what is reported is ratio * that + the mean of the samples'
+    offsets. scikit-learn reports half the mean squared error over outputs, but follows the gradient of its sum.
     """
 
     loss: Loss
@@ -79,10 +79,9 @@ class Task:
         samples = self.validation
         assert samples is not None
         outputs = network.outputs(samples.x, self.threads)
-        _, labels, targets, _ = samples.data.keep
         if not np.isfinite(outputs).all():
             return float("nan")
-        return float(self.score(outputs, targets if labels is None else labels, samples.weight))
+        return float(self.score(outputs, samples.y, samples.weight))
 
     @property
     def validation_data(self) -> engine.Data | None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -15,7 +16,7 @@ from sklearn.utils.validation import column_or_1d
 from fastnn import kernels, losses
 from fastnn.sklearn._labels import Labels
 from fastnn.sklearn._mlp import BaseMLP
-from fastnn.sklearn._parameters import CONSTRAINTS, StrOptions, loss_constraint
+from fastnn.sklearn._parameters import CONSTRAINTS, loss_constraint
 from fastnn.sklearn._task import Objective
 
 __all__ = ["MLPClassifier"]
@@ -157,8 +158,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            self._labels = Labels.of(y) if type_of_target(y).startswith("multilabel") else Labels(unique_labels(classes))
             self.classes_ = unique_labels(classes)
+            self._labels = Labels.of(y) if type_of_target(y).startswith("multilabel") else Labels(self.classes_)
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
                              f"{self.classes_!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -96,7 +95,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             return Objective(losses.Poisson(), float(n_outputs), is_poisson=True), "exp"
         loss = losses.get(self.loss)
         if loss.sparse:
-            raise ValueError(f"loss={self.loss!r} is for class labels; numbers need 'squared_error', 'huber' or another")
+            raise ValueError(f"loss={self.loss!r} is for class labels; numbers need 'squared_error' or 'huber'")
         return Objective(loss), "identity"
 
     def _class_weights(self, y: Array) -> Array | None:
