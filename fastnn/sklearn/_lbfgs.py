@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.layers import BatchNormalization, Dropout
+from fastnn.sklearn._blas import sequential_blas
 from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._task import Task
 
@@ -64,8 +65,9 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
             print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
 
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
-    found = minimize(partial(loss_and_gradient, packed, task.samples, task.threads), packed.read(network._flat),
-                     jac=True, method="L-BFGS-B", callback=note, options=options)
+    with sequential_blas():
+        found = minimize(partial(loss_and_gradient, packed, task.samples, task.threads), packed.read(network._flat),
+                         jac=True, method="L-BFGS-B", callback=note, options=options)
     packed.write(found.x)
     total, penalty = network.loss_and_gradient(task.samples, task.threads)
     estimator.loss_ = task.reported(total, penalty)

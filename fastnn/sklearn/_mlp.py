@@ -18,7 +18,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn import activations, optimizers, regularizers
-from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
@@ -28,6 +27,7 @@ from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
 from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._task import Objective, Orders, Task
+from fastnn.sklearn._threads import threads_of
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -371,7 +371,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 for name in names}
 
     def _threads(self) -> int:
-        return effective_n_threads(self.n_jobs if self.n_jobs is not None and self.n_jobs > 0 else None)
+        return threads_of(self.n_jobs)
 
     def _loss_grad_lbfgs(self, packed_coef_inter: Array, X: Any, y: Array, sample_weight: Array | None = None,
                          *unused: Any) -> tuple[float, Array]:

@@ -52,7 +52,7 @@ CONSTRAINTS: dict[str, Any] = {
     "clipnorm": [Interval(Real, 0, None, closed="neither"), None],
     "scoring": [StrOptions(set(get_scorer_names())), callable, *_LISTS, None],
     "callbacks": [Callback, *_LISTS, None],
-    "n_jobs": [Integral, None],
+    "n_jobs": [Interval(Integral, 1, None, closed="left"), Interval(Integral, None, -1, closed="right"), None],
     "n_ens": [Interval(Integral, 1, None, closed="left")],
 }
 
