@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastnn import activations, optimizers, regularizers
 from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
-from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer
+from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer, SparseDense
 from fastnn.schedules import LearningRateSchedule
 from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise
 from fastnn.sklearn._network import Network, Samples
@@ -28,6 +28,7 @@ from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
 from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._task import Objective, Orders, Task
 from fastnn.sklearn._threads import threads_of
+from fastnn.sparse import random_pattern
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -265,9 +266,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         _, self.out_activation_ = self._objective(self.n_outputs_)
         self.coefs_, self.intercepts_ = [], []
         names = self._activations(len(units) - 2)
-        for (n_in, n_out), name in zip(pairwise(units), [*names, names[-1] if names else "relu"], strict=True):
-            bound = np.sqrt((2.0 if name == "logistic" else 6.0) / (n_in + n_out))
-            self.coefs_.append(self._random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
+        densities = per_layer("density", self.density, len(names), "hidden layer")
+        for (n_in, n_out), name, density in zip(pairwise(units), [*names, names[-1] if names else "relu"],
+                                                [*densities, 1.0], strict=True):
+            bound = np.sqrt((2.0 if name == "logistic" else 6.0) / (density * (n_in + n_out)))
+            self.coefs_.append(self._kernel(n_in, n_out, density, bound, dtype))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False))
         self.loss_curve_, self.history_ = [], {}
         self._no_improvement_count = 0
@@ -275,6 +278,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.__dict__.pop("model_", None)
+
+    def _kernel(self, n_in: int, n_out: int, density: float, bound: float, dtype: str) -> Any:
+        """Uniform numbers, (n_in, n_out); below a density of 1 at random places."""
+        if density == 1:
+            return self._random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False)
+        count = max(1, round(density * n_in * n_out))
+        pattern = random_pattern((n_in, n_out), count, int(self._random_state.randint(np.iinfo(np.int32).max)))
+        return pattern.matrix(self._random_state.uniform(-bound, bound, count).astype(dtype, copy=False))
 
     def _activations(self, n_hidden: int) -> list[Any]:
         return per_layer("activation", self.activation, n_hidden, "hidden layer")
@@ -291,7 +302,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return self._current()
 
     def _rebuild(self, dtype: str, reference: float) -> Network:
-        units = [len(self.coefs_[0]), *(np.shape(coef)[1] for coef in self.coefs_)]
+        units = [np.shape(self.coefs_[0])[0], *(np.shape(coef)[1] for coef in self.coefs_)]
         layers = self._layers(units, reference)
         seed = self._random_state.randint(np.iinfo(np.int32).max) if self._is_random else 0
         network = Network([Input((units[0],)), *layers], seed=seed, dtype=dtype, name=type(self).__name__.lower())
@@ -320,7 +331,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 continue
             name = self._activations(n_hidden)[i]
             activation = activations.get(HIDDEN_ACTIVATIONS.get(name, name) if isinstance(name, str) else name)
-            layers.append(Dense(size, None if norms[i] else activation, kernel_regularizer=penalty))
+            own = None if norms[i] else activation
+            if issparse(self.coefs_[i]):
+                layers.append(SparseDense(size, own, kernel=self.coefs_[i], kernel_regularizer=penalty))
+            else:
+                layers.append(Dense(size, own, kernel_regularizer=penalty))
             layers += [BatchNormalization(), Activation(activation)] if norms[i] else []
             layers += [Dropout(rates[i])] if rates[i] else []
         return layers
@@ -328,27 +343,28 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _current(self) -> Network:
         """The network, with what was assigned to ``coefs_`` and ``intercepts_`` since the last call."""
         network: Network = self.model_
-        for name, own, parameter in (("coefs_", self.coefs_, "kernel"), ("intercepts_", self.intercepts_, "bias")):
-            for i, layer in enumerate(network.dense):
-                view = layer.weights[parameter]
+        for name, own, parameter, views in (("coefs_", self.coefs_, "kernel", network.views()[0]),
+                                            ("intercepts_", self.intercepts_, "bias", network.views()[1])):
+            for i, (layer, view) in enumerate(zip(network.dense, views, strict=True)):
                 if own[i] is view:
                     continue
                 if np.shape(own[i]) != view.shape:
                     raise ValueError(f"{name}[{i}] must have shape {view.shape}; received {np.shape(own[i])}")
-                view[...] = own[i]
+                setattr(layer, parameter, own[i])
                 own[i] = view
         return network
 
     # ---- training -------------------------------------------------------------------------------------------
 
     def _optimizer_of_parameters(self) -> optimizers.Optimizer:
-        if self.optimizer is not None:
-            own = optimizers.get(self.optimizer)
-            config = own.get_config() | ({} if self.clipnorm is None else {"clipnorm": self.clipnorm})
-            return optimizers.get(config)   # the caller's is left as it is: parameters never change in fit
-        if self.solver == "lbfgs":
-            return optimizers.LBFGS(tol=self.tol)
+        if self._solver == "lbfgs":
+            return optimizers.LBFGS()
         rate = self.learning_rate if isinstance(self.learning_rate, LearningRateSchedule) else self.learning_rate_init
+        if self.optimizer is not None:
+            by_name = isinstance(self.optimizer, str)
+            config = {"name": self.optimizer, "learning_rate": rate} if by_name else self.optimizer.get_config()
+            config |= {} if self.clipnorm is None else {"clipnorm": self.clipnorm}
+            return optimizers.get(config)   # an object of the caller's stays as it is: fit changes no parameters
         if self.solver == "sgd":
             return optimizers.SGD(rate, self.momentum, bool(self.nesterovs_momentum), clipnorm=self.clipnorm)
         return optimizers.Adam(rate, self.beta_1, self.beta_2, self.epsilon, clipnorm=self.clipnorm)
@@ -417,7 +433,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.coefs_[-1])
+        return int(np.shape(self.coefs_[-1])[0])
 
     def _check_solver(self) -> bool:
         if self._solver == "lbfgs":
@@ -439,8 +455,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "model_" in self.__dict__:
-            self.coefs_ = [layer.weights["kernel"] for layer in self.model_.dense]
-            self.intercepts_ = [layer.weights["bias"] for layer in self.model_.dense]
+            self.coefs_, self.intercepts_ = (list(views) for views in self.model_.views())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

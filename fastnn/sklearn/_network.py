@@ -13,7 +13,7 @@ from fastnn._kernels import program as engine
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
-from fastnn.layers import Dense, Layer
+from fastnn.layers import Dense, Layer, SparseDense
 from fastnn.model import Sequential, lowered
 from fastnn.run import Run
 
@@ -96,6 +96,7 @@ class Network(Sequential):
     _samples: Samples | None = None
     _order: Callable[[], Array] | None = None
     _hidden: engine.Pool | None = None
+    _views: tuple[list[Any], list[Array]] | None = None
 
     # ---- training -------------------------------------------------------------------------------------------
 
@@ -142,9 +143,16 @@ class Network(Sequential):
     # ---- what the estimator sees ----------------------------------------------------------------------------
 
     @property
-    def dense(self) -> list[Dense]:
+    def dense(self) -> list[Dense | SparseDense]:
         """The layers with kernels, one for each of ``coefs_``."""
-        return [layer for layer in self._layers if isinstance(layer, Dense)]
+        return [layer for layer in self._layers if isinstance(layer, (Dense, SparseDense))]
+
+    def views(self) -> tuple[list[Any], list[Array]]:
+        """The kernels and the biases, each of which is the model's memory; the same objects in every call."""
+        if self._views is None:
+            kernels = [layer.weights["kernel"] if isinstance(layer, Dense) else layer.kernel for layer in self.dense]
+            self._views = kernels, [layer.weights["bias"] for layer in self.dense]
+        return self._views
 
     def outputs(self, x: Any, threads: int) -> Array:
         """(n, n_outputs)"""
@@ -162,7 +170,7 @@ class Network(Sequential):
 
     def _reset_engine(self) -> None:
         super()._reset_engine()
-        self._hidden = None
+        self._hidden = self._views = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in super().__getstate__().items() if key != "_hidden"}
+        return {key: value for key, value in super().__getstate__().items() if key not in ("_hidden", "_views")}

@@ -73,26 +73,29 @@ class Progress(Callback):
 
     def _compare(self, logs: Logs) -> None:
         """Whether the epoch was better than those before it, by tol."""
-        estimator, tol = self.estimator, self.estimator.tol
+        estimator = self.estimator
         if self.task.validation is not None:
-            first = next(iter(self.task.scorers), None)
-            score = self.task.validation_score(self.model) if first is None else logs[f"val_{first}"]
-            if estimator.validation_scores_ is None:
-                estimator.validation_scores_ = []
-            estimator.validation_scores_.append(score)
-            if estimator.verbose:
-                print(f"Validation score: {score:f}")
-        if estimator.early_stopping:
-            best = -np.inf if estimator.best_validation_score_ is None else estimator.best_validation_score_
-            better = not score < best + tol
-            if score > best:
-                estimator.best_validation_score_ = score
-                self.best = self.model._flat.copy()
-        else:
+            better = self._is_best_score(logs)
+        if not estimator.early_stopping:
             best = np.inf if estimator.best_loss_ is None else estimator.best_loss_
-            better = not estimator.loss_ > best - tol
+            better = not estimator.loss_ > best - estimator.tol
             estimator.best_loss_ = min(best, estimator.loss_)
         estimator._no_improvement_count = 0 if better else estimator._no_improvement_count + 1
+
+    def _is_best_score(self, logs: Logs) -> bool:
+        estimator = self.estimator
+        first = next(iter(self.task.scorers), None)
+        score = self.task.validation_score(self.model) if first is None else logs[f"val_{first}"]
+        if estimator.validation_scores_ is None:
+            estimator.validation_scores_ = []
+        estimator.validation_scores_.append(score)
+        if estimator.verbose:
+            print(f"Validation score: {score:f}")
+        best = -np.inf if estimator.best_validation_score_ is None else estimator.best_validation_score_
+        if score > best:
+            estimator.best_validation_score_ = score
+            self.best = self.model._flat.copy() if estimator.early_stopping else None
+        return not score < best + estimator.tol
 
     def _stop_or_slow_down(self) -> None:
         estimator = self.estimator

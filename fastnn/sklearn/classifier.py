@@ -25,7 +25,123 @@ Array = NDArray[Any]
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """MLPClassifier."""
+    """scikit-learn's multi-layer perceptron for classes, trained by fastnn.
+
+    Parameters, defaults, attributes and random numbers are those of ``sklearn.neural_network.MLPClassifier``, with the
+    same weights for the same `random_state` but for rounding. What follows `max_fun` it does not have.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default (100,)
+        Units of the hidden layers; ``()`` for none.
+    activation : str, Activation or list of them, default "relu"
+        Of the hidden layers: ``"identity"``, ``"logistic"``, or what :mod:`fastnn.activations` has. A list has one for
+        each.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+    alpha : float or list of float, default 0.0001
+        The loss of a batch is added ``alpha / 2`` times the sum of the squared kernels over the sum of the sample
+        weights. A list has one for each layer, the last one too.
+    batch_size : int or "auto", default "auto"
+        ``"auto"`` is ``min(200, n_samples)``. Not for lbfgs.
+    learning_rate : {"constant", "invscaling", "adaptive"} or LearningRateSchedule, default "constant"
+        The strings are for ``solver="sgd"``: constant, or ``learning_rate_init / (t + 1) ** power_t`` after t samples,
+        or a fifth where the loss (or the validation score) has not improved. A schedule of :mod:`fastnn.schedules` is
+        for sgd and adam, and takes the place of `learning_rate_init`.
+    learning_rate_init : float, default 0.001
+    power_t : float, default 0.5
+    max_iter : int, default 200
+        Epochs; for lbfgs iterations.
+    shuffle : bool, default True
+        Whether samples take a new order in each epoch.
+    random_state : int, RandomState or None, default None
+        Makes initial weights, the validation set and the orders of samples those of scikit-learn for the same number.
+    tol : float, default 1e-4
+        What an epoch must improve the loss (or the validation score) by; for lbfgs the largest element of the gradient.
+    verbose : bool or int, default False
+        Whether to print a line an epoch.
+    warm_start : bool, default False
+        Whether `fit` goes on from the weights there are.
+    momentum : float, default 0.9
+    nesterovs_momentum : bool, default True
+        Both for ``solver="sgd"``.
+    early_stopping : bool, default False
+        Whether to stop by the score of a validation set, and keep the best epoch's weights.
+    validation_fraction : float, default 0.1
+        Part of the samples that early stopping takes, unless `fit` is given `X_val`.
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999, 1e-8
+        For ``solver="adam"``.
+    n_iter_no_change : int or inf, default 10
+        Epochs without improvement that are allowed.
+    max_fun : int, default 15000
+        Computations of the loss that lbfgs may do.
+    loss : str or Loss, default "log_loss"
+        Cross-entropy, or what :mod:`fastnn.losses` has.
+    class_weight : dict, "balanced" or None, default None
+        Weights by class, multiplied into the sample weights; ``"balanced"``: ``n / (n_classes * n of the class)``.
+    preset : {"sklearn", "auto"}, default "sklearn"
+        ``"auto"`` encodes tables and chooses network and training itself, see the documentation of estimators.
+    dropout : float or list of float, default 0.0
+        Rate behind the hidden layers, in [0, 1).
+    batch_norm : bool or list of bool, default False
+        Whether batch normalization stands between a hidden layer and its activation.
+    density : float or list of float, default 1.0
+        Share of the connections of hidden layers that exist, in (0, 1]; below 1 their ``coefs_`` are scipy.sparse.
+    optimizer : str, Optimizer or None, default None
+        Of :mod:`fastnn.optimizers`; takes the place of `solver`. A name takes the learning rate of the parameters
+        here; an object stays as it is.
+    clipnorm : float or None, default None
+        The gradient of each kernel and bias is shortened to this norm.
+    scoring : str, callable, list of them or None, default None
+        Scores of scikit-learn's that are computed after each epoch; see ``history_``. Early stopping goes by the first.
+    callbacks : Callback, list of Callback or None, default None
+        Of :mod:`fastnn.callbacks`; ``history`` and the network as they know them. scikit-learn's are for
+        ``set_callbacks``.
+    n_jobs : int or None, default None
+        Threads; None: what `fastnn.get_num_threads` says, in threads of joblib one; -1: all. No result depends on it.
+    n_ens : int, default 1
+        Networks that are trained at once and averaged, for ``preset="auto"``.
+
+    Attributes
+    ----------
+    classes_ : ndarray (n_classes,)
+    coefs_ : list of ndarray (n_inputs, n_outputs)
+        Kernels. They are the network's memory: what is written to them, or assigned, counts.
+    intercepts_ : list of ndarray (n_outputs,)
+        Biases, likewise.
+    model_ : Sequential
+        The network.
+    loss_, best_loss_, loss_curve_ : float, float or None, list of float
+        Of the epochs, penalties included.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        Of the epochs where there is a validation set.
+    history_ : dict of str to list of float
+        ``"loss"``, ``"val_loss"`` where there is a validation set, and scores by name.
+    n_iter_, t_ : int
+        Epochs (lbfgs: iterations) of the last call, and samples that were trained on.
+    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    Raises
+    ------
+    ValueError, TypeError
+        In `fit`, for what scikit-learn refuses, and where the training diverges.
+
+    Notes
+    -----
+    The loss is computed from what goes into the last layer's softmax or sigmoid. scikit-learn clips probabilities to
+    ``[eps, 1 - eps]`` before their logarithm: its curves lie below these where outputs saturate. Gradients are the same.
+
+    Examples
+    --------
+    >>> from fastnn.sklearn import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier(max_iter=300, learning_rate_init=0.01, random_state=0).fit(X, y)
+    >>> model.predict(X[:3])
+    array([0, 0, 0])
+    >>> model.score(X, y) > 0.95
+    True
+    """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS | {
         "loss": loss_constraint("log_loss"), "class_weight": [dict, StrOptions({"balanced"}), None]}
