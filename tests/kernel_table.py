@@ -314,6 +314,8 @@ KERNELS = [
       for name in ("sigmoid_binary_crossentropy", "binary_crossentropy") for smoothing in (0.0, 0.1)),
     *(Kernel(name, name, column_loss, "sum", rows=(0, 1, 2), out="grad")
       for name in ("mean_squared_error", "mean_absolute_error", "huber")),
+    *(Kernel(f"poisson-{kind}", "poisson", partial(column_loss, probabilities=kind == "rates"), "sum", rows=(0, 1, 2),
+             out="grad", arguments={"log_input": kind == "logarithms"}) for kind in ("rates", "logarithms")),
     Kernel("sgd_step", "sgd_step", partial(optimizer, slots=0), in_place=(0,), out=""),
     *(Kernel(f"momentum_step-{kind}", "momentum_step", partial(optimizer, slots=1), in_place=(0, 2), out="",
              arguments={"nesterov": kind == "nesterov"}) for kind in ("momentum", "nesterov")),

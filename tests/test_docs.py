@@ -14,13 +14,20 @@ import fastnn
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
+NEEDS_SCIKIT_LEARN = "sklearn"   # part of the names of pages and modules
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def needs(name):
+    if NEEDS_SCIKIT_LEARN in name:
+        pytest.importorskip("sklearn")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     """In order, in one namespace a page; the output of ``pycon`` blocks is compared."""
     monkeypatch.chdir(tmp_path)
+    needs(page.stem)
     text, names = page.read_text(encoding="utf-8"), {"__name__": page.stem}
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
@@ -40,6 +47,7 @@ MODULES = [module.name for module in pkgutil.walk_packages(fastnn.__path__, "fas
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    needs(name)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     assert not doctest.testmod(importlib.import_module(name), optionflags=flags).failed
 
@@ -63,8 +71,9 @@ def test_every_page_is_found_from_the_readme():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet", "sklearn_drop_in"])
 def test_examples_run(name, monkeypatch, capsys):
+    needs(name)
     path = ROOT / "examples" / f"{name}.py"
     if not path.exists():
         pytest.skip("no examples beside the tests")

@@ -135,6 +135,8 @@ LOSSES = {
     "mae": ("linear", losses.MeanAbsoluteError(), "real"),
     "huber": ("linear", losses.Huber(), "real"),
     "huber narrow": ("linear", losses.Huber(delta=0.3), "real"),
+    "poisson": ("exponential", losses.Poisson(), "unit"),
+    "poisson of rates": ("softplus", losses.Poisson(), "unit"),
     "user": ("linear", LogCosh(), "real"),
     "user behind softmax": ("softmax", LogCosh(), "real"),
     "user sparse": ("linear", SquaredHinge(), "labels"),

@@ -9,7 +9,7 @@ import pytest
 import fastnn as fnn
 
 NAMES = ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy",
-         "mean_squared_error", "mean_absolute_error", "huber"]  # fmt: skip
+         "mean_squared_error", "mean_absolute_error", "huber", "poisson"]  # fmt: skip
 RNG = np.random.default_rng(0)
 
 
@@ -44,6 +44,8 @@ CASES = [
     ("mean_squared_error", logits, logits, {}),
     ("mean_absolute_error", logits, logits, {}),
     ("huber", logits, logits, {"delta": 1.5}),
+    ("poisson", probabilities, probabilities, {}),
+    ("poisson", logits, probabilities, {"log_input": True}),
 ]
 IDS = [f"{name}-{target.__name__}{'-' + next(iter(options)) if options else ''}"
        for name, _, target, options in CASES]  # fmt: skip
@@ -265,6 +267,8 @@ def test_refusals():
     ("mse", "softmax", ("mse", False)),
     ("mae", "linear", ("mae", False)),
     ("huber", "linear", ("huber", False)),
+    ("poisson", "softplus", ("poisson", False)),
+    ("poisson", "exponential", ("exp_poisson", True)),
 ])  # fmt: skip
 def test_kernel_behind_a_last_layer(loss, activation, want):
     assert fnn.losses.get(loss).kernel(activation) == want
@@ -336,6 +340,7 @@ def test_keras_has_the_same_values(weighted):
         ("MeanSquaredError", {}, soft, z),
         ("MeanAbsoluteError", {}, soft, z),
         ("Huber", {"delta": 0.5}, soft, z),
+        ("Poisson", {}, hot, soft),
     ]:
         want = float(getattr(keras.losses, name)(**options)(y, p, sample_weight=weight))
         assert getattr(fnn.losses, name)(**options)(y, p, weight) == pytest.approx(want, rel=3e-6)

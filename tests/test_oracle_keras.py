@@ -241,6 +241,7 @@ LAST = {  # loss, arguments, activations of the last layer, kind of targets, col
     "mae": ("MeanAbsoluteError", {}, (None, "tanh"), "real", 3),
     "huber": ("Huber", {}, (None, "tanh"), "real", 3),
     "huber delta": ("Huber", {"delta": 0.3}, (None, "tanh"), "real", 3),
+    "poisson": ("Poisson", {}, ("softplus",), "bits", 3),
 }
 LOSSES = [pytest.param(*row[:2], last, *row[3:], own_layer, id=f"{name} {last} {'layer' * own_layer}".strip())
           for name, row in LAST.items() for last in row[2] for own_layer in (False, True)[:1 + bool(last)]]
@@ -277,7 +278,7 @@ def test_smooth_sparse_labels_are_smooth_onehot_rows(keras):
     ("SparseCategoricalCrossentropy", {}, "sparse"), ("CategoricalCrossentropy", {}, "onehot"),
     ("CategoricalCrossentropy", {"label_smoothing": 0.3}, "onehot"), ("BinaryCrossentropy", {}, "bits"),
     ("BinaryCrossentropy", {"label_smoothing": 0.3}, "bits"), ("MeanSquaredError", {}, "real"),
-    ("MeanAbsoluteError", {}, "real"), ("Huber", {"delta": 0.7}, "real")])
+    ("MeanAbsoluteError", {}, "real"), ("Huber", {"delta": 0.7}, "real"), ("Poisson", {}, "bits")])
 def test_loss_called(keras, loss, arguments, kind):
     """Of predictions that are no distribution, some of them 0 and 1."""
     y, p = targets(kind, 40, 5), np.random.default_rng(0).uniform(size=(40, 5))

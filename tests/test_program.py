@@ -148,3 +148,21 @@ def test_tensors_are_registered_once_and_grouped_by_multiplier():
     program = Program("float32", 4)
     assert [program.tensor(0, (4, 3)), program.tensor(64, (3,), 0.5), program.tensor(0, (4, 3))] == [0, 1, 0]
     assert program.groups == [(1.0, 0), (0.5, 0)]
+
+
+def test_penalties_scaled_for_each_batch():
+    """Twice the penalty is that of twice the factor, in loss, gradient and what the runner says of it."""
+    def penalized(l2, scale):
+        model = fnn.Sequential([fnn.layers.Dense(3, kernel_regularizer=fnn.regularizers.L2(l2))], seed=0, dtype="float64")
+        model.compile("sgd", "mse")
+        model.build((6,))
+        result = run(model, penalty_scales=np.full(STEPS, scale))
+        return result[0], model._workspace("train", BATCH).penalty_sum, *model.get_weights()
+
+    one, other = penalized(0.25, 2.0), penalized(0.5, 1.0)
+    assert one[1] > 0
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert penalized(0.5, 0.0)[1] == 0
+    with pytest.raises(ValueError, match="penalty_scales must be float64 numbers, one for each of 7 batches"):
+        run(compiled(), penalty_scales=np.ones(3))

@@ -131,6 +131,8 @@ LOSSES = {
     "squares": (reference.mean_squared_error, "logits", "rows", {}),
     "absolute": (reference.mean_absolute_error, "logits", "rows", {}),
     "huber": (reference.huber, "logits", "rows", {"delta": 0.5}),
+    "poisson": (reference.poisson, "rows", "rows", {}),
+    "poisson of logarithms": (reference.poisson, "logits", "rows", {"log_input": True}),
 }
 
 

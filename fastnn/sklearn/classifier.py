@@ -129,7 +129,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Notes
     -----
     The loss is computed from what goes into the last layer's softmax or sigmoid. scikit-learn clips probabilities to
-    ``[eps, 1 - eps]`` before their logarithm: its curves lie below these where outputs saturate. Gradients are the same.
+    ``[eps, 1 - eps]`` before their logarithm: its curves lie below these where outputs saturate. Gradients are
+    the same.
 
     Examples
     --------
