@@ -72,7 +72,7 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
     total, penalty = network.loss_and_gradient(task.samples, task.threads)
     estimator.loss_ = task.reported(total, penalty)
     estimator.n_iter_ = min(found.nit, estimator.max_iter)
-    network._workspaces.pop("gradients", None)
+    network._workspaces.clear()     # which have room for all samples
     if found.status:
         warnings.warn(f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}):\n"
                       f"{found.message}\n\nIncrease max_iter ({estimator.max_iter}) or max_fun ({estimator.max_fun}), "

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
@@ -29,6 +29,7 @@ from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._task import Objective, Orders, Task
 from fastnn.sklearn._threads import threads_of
 from fastnn.sparse import random_pattern
+from fastnn.sparse_inputs import as_csr
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -178,7 +179,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         tags = {"y_numeric": True} if self.__sklearn_tags__().estimator_type == "regressor" else {}
         X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True,
                              dtype=(np.float64, np.float32), reset=reset, **tags)
-        return _readable(X), y
+        if issparse(X):
+            rows = as_csr(X, "X")   # checked before scipy reads what the matrix says
+            X = csr_array((rows.values, rows.indices, rows.indptr), shape=rows.shape)
+        return X, y
 
     def _weights(self, sample_weight: Any, X: Any, y: Array) -> Array | None:
         of_classes = self._class_weights(y)
@@ -218,6 +222,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             y = np.ascontiguousarray(y, dtype=network.dtype)
             if not np.isfinite(y).all():
                 raise ValueError(f"y contains numbers too large for {network.dtype}")
+        X = _readable(X, network)
         return Samples(X, y, weight, objective.factor, network.n_outputs, objective.offsets(y))
 
     def _split(self, X: Any, y: Any, encoded: Array, weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -406,7 +411,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current() if "model_" in self.__dict__ else self._rebuild(self.coefs_[0].dtype.name, 1.0)
-        return network, _readable(X)
+        return network, _readable(X, network)
 
     def _outputs(self, X: Any) -> Array:
         """What the last layer gives, (n, n_outputs)."""
@@ -464,9 +469,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return tags
 
 
-def _readable(X: Any) -> Any:
-    """X as the engine reads it; ValueError for sparse rows whose indices are out of range."""
+def _readable(X: Any, network: Network) -> Any:
+    """X as the engine reads it; ValueError for a sparse matrix whose indices are out of range."""
     if not issparse(X):
         return X
-    X.check_format(full_check=True)
-    return X.toarray()
+    if isinstance(network.dense[0], SparseDense):
+        raise ValueError("density below 1 in the first layer needs dense samples: X.toarray()")
+    return as_csr(X, "X", network.dtype)

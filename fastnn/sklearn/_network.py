@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from fastnn import layers
 from fastnn._kernels import program as engine
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
-from fastnn.layers import Dense, Layer, SparseDense
+from fastnn.layers import Dense, SparseDense
 from fastnn.model import Sequential, lowered
 from fastnn.run import Run
+from fastnn.sparse_inputs import Csr
 
 __all__ = ["Network", "Samples"]
 
@@ -32,7 +33,7 @@ class Samples:
 
     Parameters
     ----------
-    x : ndarray (n, n_features), or sparse
+    x : ndarray or Csr (n, n_features)
     y : int32 (n,) labels, or rows (n, n_outputs) of the network's dtype
     weight : float64 (n,), optional
     factor : float
@@ -95,7 +96,7 @@ class Network(Sequential):
     reference = 1.0
     _samples: Samples | None = None
     _order: Callable[[], Array] | None = None
-    _hidden: engine.Pool | None = None
+    _hidden: dict[bool, engine.Pool] | None = None     # for samples that are sparse or not
     _views: tuple[list[Any], list[Array]] | None = None
 
     # ---- training -------------------------------------------------------------------------------------------
@@ -131,12 +132,13 @@ class Network(Sequential):
     @property
     def penalty_sum(self) -> float:
         """What the penalties on weights are of the sum of losses of the last epoch."""
-        return self._workspaces["train"].penalty_sum
+        assert self._samples is not None
+        return self._workspace("train", 1, self._samples.data.sparse).penalty_sum
 
     def loss_and_gradient(self, samples: Samples, threads: int) -> tuple[float, float]:
         """The loss of all samples in one batch and what the penalties are of it; the gradient is in the block then."""
         total = float(samples.normalise(samples.n, None)[0])
-        runner = self._workspace("gradients", samples.n)
+        runner = self._workspace("gradients", samples.n, samples.data.sparse)
         loss_sum, _ = runner.gradients(samples.data, self.seed, threads, False, self.reference / total)
         return loss_sum / samples.n, runner.penalty_sum / samples.n
 
@@ -156,17 +158,21 @@ class Network(Sequential):
 
     def outputs(self, x: Any, threads: int) -> Array:
         """(n, n_outputs)"""
-        return self._predicting().predict(x, threads)
+        return self._predicting(isinstance(x, Csr)).predict(x, threads)
 
     def hidden(self, x: Any, threads: int) -> Array:
         """What goes into the last dense layer."""
-        below: list[Layer] = self._layers[:self._layers.index(self.dense[-1])]
+        below = self._layers[:self._layers.index(self.dense[-1])]
         if not below:
-            below = [layers.Flatten()]
-            below[0].build(self._layers[0].input_shape)
+            rows = csr_array((x.values, x.indices, x.indptr), x.shape).toarray() if isinstance(x, Csr) else x
+            return rows.astype(self.dtype)
         if self._hidden is None:
-            self._hidden = engine.Pool(lowered(below, self.dtype, training=False), self._flat)
-        return self._hidden.predict(x, threads)
+            self._hidden = {}
+        sparse = isinstance(x, Csr)
+        if sparse not in self._hidden:
+            program = lowered(below, self.dtype, training=False, sparse=sparse)
+            self._hidden[sparse] = engine.Pool(program, self._flat)
+        return self._hidden[sparse].predict(x, threads)
 
     def _reset_engine(self) -> None:
         super()._reset_engine()
