@@ -91,6 +91,8 @@ def test_parameters(parameters):
 def test_the_network_is_a_sequential(tmp_path):
     model = classifier(dropout=0.2, activation="gelu").fit(X.astype("float32"), Y)
     assert isinstance(model.model_, fnn.Sequential)
+    np.testing.assert_array_equal(model.model_.predict(X), model.predict_proba(X))
+    model.model_.fit(X, Y, verbose=0)
     model.model_.save(tmp_path / "digits.safetensors")
     loaded = fnn.load_model(tmp_path / "digits.safetensors")
     np.testing.assert_array_equal(loaded.predict(X.astype("float32")), model.predict_proba(X.astype("float32")))

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-sklearn = pytest.importorskip("sklearn")
+pytest.importorskip("sklearn", minversion="1.7", reason="before 1.7 it has no sample weights here and one loss")
 
 from sklearn import neural_network  # noqa: E402
 from sklearn.datasets import (  # noqa: E402

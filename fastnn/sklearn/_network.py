@@ -94,7 +94,7 @@ class Network(Sequential):
     """
 
     reference = 1.0
-    _samples: Samples | None = None
+    _batches: Samples | None = None
     _order: Callable[[], Array] | None = None
     _hidden: dict[bool, engine.Pool] | None = None     # for samples that are sparse or not
     _views: tuple[list[Any], list[Array]] | None = None
@@ -113,27 +113,27 @@ class Network(Sequential):
             plan = {"samples": samples.n, "batch_size": batch, "shuffle": order is not None,
                     "validation": None if validation is None else validation.n}
             run = self._run = Run(calls, plan, [layer.trainable for layer in self._family])
-            self._samples, self._order = samples, order
+            self._batches, self._order = samples, order
             try:
                 with calls:
                     self._fit(run, samples.data, validation, range(epochs), threads)
             finally:
-                self._run = self._samples = self._order = None
+                self._run = self._batches = self._order = None
 
     def _shuffled(self, n: int, run: Run | None = None, part: int = 0) -> NDArray[np.int64]:
         return super()._shuffled(n, run, part) if self._order is None else self._order()
 
     def _penalty_scales(self, data: engine.Data, batch: int, index: NDArray[np.int64] | None) -> Array | None:
-        if self._samples is None:
+        if self._batches is None:
             return None
-        sums = self._samples.normalise(batch, index)
+        sums = self._batches.normalise(batch, index)
         return np.divide(self.reference, sums, out=np.zeros_like(sums), where=sums > 0)
 
     @property
     def penalty_sum(self) -> float:
         """What the penalties on weights are of the sum of losses of the last epoch."""
-        assert self._samples is not None
-        return self._workspace("train", 1, self._samples.data.sparse).penalty_sum
+        assert self._batches is not None
+        return self._workspace("train", 1, self._batches.data.sparse).penalty_sum
 
     def loss_and_gradient(self, samples: Samples, threads: int) -> tuple[float, float]:
         """The loss of all samples in one batch and what the penalties are of it; the gradient is in the block then."""
