@@ -9,15 +9,15 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.7", reason="before 1.7 it has no sample weights here and one loss")
 
-from sklearn import neural_network  # noqa: E402
-from sklearn.datasets import (  # noqa: E402
+from sklearn import neural_network
+from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
     load_digits,
     make_multilabel_classification,
 )
 
-from fastnn.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from fastnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
               pytest.mark.filterwarnings("ignore:Array API")]
