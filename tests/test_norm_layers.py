@@ -53,6 +53,8 @@ STACKS = {
     "layer norm bare": lambda: [LayerNormalization(center=False, scale=False), Dense(8, activation="relu")],
     "layer norm of columns": lambda: [layers.Embedding(5, 3), LayerNormalization(), Flatten()],
     "rms norm": lambda: [Dense(9), RMSNormalization(), Activation("gelu"), RMSNormalization(epsilon=0.1)],
+    "scale": lambda: [layers.Scale("random_normal"), Dense(9, activation="tanh"), layers.Scale()],
+    "scale of columns": lambda: [layers.Embedding(5, 3), layers.Scale(), Flatten(), layers.Scale("ones")],
     "prelu": lambda: [Dense(9), PReLU("random_normal"), Dense(7), PReLU("ones")],
     "prelu shared": lambda: [layers.Embedding(5, 3), PReLU("random_normal", shared_axes=[1]), Flatten()],
     "srelu": lambda: [Dense(9), SReLU(), Dense(7), SReLU("random_normal", "random_normal", "random_normal", "zeros")],

@@ -23,6 +23,7 @@ from fastnn.layers import (
     MaxPooling2D,
     PReLU,
     Residual,
+    Scale,
     SparseDense,
     TernaryDense,
 )
@@ -562,8 +563,9 @@ def test_layers_between():
     lambda: [BatchNormalization(), Activation("relu")],
     lambda: [Activation("relu"), BatchNormalization()],
     lambda: [BatchNormalization(center=False, scale=False), PReLU(), Dropout(0.5)],
+    lambda: [Scale("random_normal"), Activation("relu")],
     lambda: [GaussianNoise(0.5), PReLU(shared_axes=[1]), AlphaDropout(0.5), BatchNormalization()],
-], ids=["bn act", "act bn", "bn prelu dropout", "noise prelu bn"])  # fmt: skip
+], ids=["bn act", "act bn", "bn prelu dropout", "scale act", "noise prelu bn"])  # fmt: skip
 def test_normalization_between(between):
     model, (x, y) = build(Dense(30, use_bias=False), *between(), Dense(10), *between(), Dense(4)), data()
     for layer in model.layers:

@@ -61,3 +61,7 @@ cdef class SReluOp(VectorsOp):
     cdef int tensors[4]                             # left threshold and slope, right width and slope
     cdef Py_ssize_t offsets[4]                      # theirs
     cdef void vectors(self, char* base, Py_ssize_t j0, int size, char** p) noexcept nogil
+
+
+cdef class ScaleOp(VectorsOp):
+    pass

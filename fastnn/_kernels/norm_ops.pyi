@@ -75,3 +75,8 @@ class SReluOp(VectorsOp):
         offsets: Sequence[int],
         trainable: bool,
     ) -> None: ...
+
+class ScaleOp(VectorsOp):
+    def __init__(
+        self, source: int, target: int, n: int, cols: int, scale: int, scale_offset: int, trainable: bool
+    ) -> None: ...

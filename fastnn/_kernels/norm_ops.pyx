@@ -1,7 +1,7 @@
-"""Ops whose parameters are vectors, one number a column: normalizations, PReLU and SReLU."""
+"""Ops whose parameters are vectors, one number a column: normalizations, PReLU, SReLU and Scale."""
 
 from cython cimport floating
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.ops cimport (
@@ -466,3 +466,43 @@ cdef class SReluOp(VectorsOp):
         if mode != GRADIENT:
             for i in range(4):
                 step_block(run, self.tensors[i], 0, 1, j0, cols, sums[i], cols)
+
+
+cdef class ScaleOp(VectorsOp):
+    """y = scale * x: a normalization by the mean 0, which lies in the thread's scratch."""
+
+    def __init__(self, int source, int target, Py_ssize_t n, Py_ssize_t cols, int scale, Py_ssize_t scale_offset,
+                 bint trainable):
+        super().__init__(source, target, n, cols, scale, scale_offset, -1, -1, trainable)
+
+    cdef Py_ssize_t scratch_size(self, int itemsize) noexcept nogil:
+        return self.cols * itemsize
+
+    cdef void forward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        memset(share.scratch, 0, self.cols * size)
+        run.k.normalize(r1 - r0, self.inner, self.cols, self.cols, at(run.y[self.source], r0, ldx, 0, size), ldx,
+                        share.scratch, self.vector(run, self.first, self.first_offset), NULL,
+                        at(run.y[self.target], r0, ldy, 0, size), ldy)
+
+    cdef void backward(self, Run* run, Share* share) noexcept nogil:
+        cdef Py_ssize_t r0, r1, ldx = run.ld[self.source], ldy = run.ld[self.target]
+        cdef int size = run.k.itemsize
+        lane_rows(share, &r0, &r1)
+        memset(share.scratch, 0, self.cols * size)
+        run.k.normalize_backward(r1 - r0, self.inner, self.cols, self.cols,
+                                 at(run.dy[self.target], r0, ldy, 0, size), ldy,
+                                 at(run.y[self.source], r0, ldx, 0, size), ldx, share.scratch,
+                                 self.vector(run, self.first, self.first_offset), NULL, NULL,
+                                 at(run.dy[self.source], r0, ldx, 0, size), ldx)
+
+    cdef void sums(self, Run* run, Py_ssize_t rows, Py_ssize_t j0, Py_ssize_t cols, char* first, char* second,
+                   char* scratch) noexcept nogil:
+        """The sum of dy, which the kernel gives too, goes where a second vector's gradient would."""
+        cdef int size = run.k.itemsize
+        memset(scratch, 0, cols * size)
+        run.k.gradient_moments(rows, self.inner, self.cols, cols, run.dy[self.target] + j0 * size,
+                               run.ld[self.target], run.y[self.source] + j0 * size, run.ld[self.source], scratch,
+                               second, first)

@@ -23,7 +23,7 @@ from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
 from fastnn._kernels.door cimport Array, address, csr_of, look_at
 from fastnn._kernels.named_rows cimport ENTRY_BYTES, entries_at
-from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp, SReluOp
+from fastnn._kernels.norm_ops cimport BatchNormOp, PReluOp, RowNormOp, ScaleOp, SReluOp
 from fastnn._kernels.ops cimport *
 from fastnn._kernels.restraints cimport *
 from fastnn._kernels.sparse_ops cimport SparseDenseOp
@@ -368,6 +368,10 @@ cdef class Program:
         """tensors: left threshold and slope, distance of the right threshold, right slope"""
         return self._add(SReluOp(source, len(self.widths), self.widths[source], cols, tensors,
                                  [self._offset(tensor) for tensor in tensors], trainable))
+
+    def scale(self, int source, Py_ssize_t cols, int scale, bint trainable):
+        return self._add(ScaleOp(source, len(self.widths), self.widths[source], cols, scale, self._offset(scale),
+                                 trainable))
 
     def affine(self, int source, double scale, double offset):
         return self._add(AffineOp(source, len(self.widths), self.widths[source], scale, offset))

@@ -36,6 +36,7 @@ from fastnn.layers.rescaling import Rescaling
 from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
+from fastnn.layers.scale import Scale
 from fastnn.layers.sparse_dense import SparseDense
 from fastnn.layers.srelu import SReLU
 from fastnn.layers.ternary_dense import TernaryDense
@@ -46,5 +47,5 @@ __all__ = [
     "Embedding", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Input", "Layer", "LayerNormalization", "MaxPooling1D",
     "MaxPooling2D", "PReLU", "PackedDense", "PythonLayer", "RMSNormalization", "Rescaling", "Reshape", "Residual",
-    "SReLU", "SparseDense", "TernaryDense", "get",
+    "SReLU", "Scale", "SparseDense", "TernaryDense", "get",
 ]

@@ -37,6 +37,7 @@ from fastnn.layers.rescaling import Rescaling
 from fastnn.layers.reshape import Reshape
 from fastnn.layers.residual import Residual
 from fastnn.layers.rms_normalization import RMSNormalization
+from fastnn.layers.scale import Scale
 from fastnn.layers.sparse_dense import SparseDense
 from fastnn.layers.srelu import SReLU
 from fastnn.layers.ternary_dense import TernaryDense
@@ -48,7 +49,7 @@ LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (
     BinaryDense, Columns, Concatenate, Conv1D, Conv2D, Dense, Dropout, Embedding, Flatten, GaussianDropout,
     GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalMaxPooling1D, GlobalMaxPooling2D,
     LayerNormalization, MaxPooling1D, MaxPooling2D, PReLU, PackedDense, RMSNormalization, Rescaling, Reshape, Residual,
-    SReLU, SparseDense, TernaryDense,
+    SReLU, Scale, SparseDense, TernaryDense,
 )}
 
 

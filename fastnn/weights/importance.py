@@ -21,6 +21,7 @@ from fastnn.layers import (
     GaussianNoise,
     PReLU,
     Rescaling,
+    Scale,
     SReLU,
 )
 from fastnn.layers.base import Layer
@@ -217,10 +218,10 @@ def connection_weights(model: Sequential) -> Array:
 def _connected(product: Array, layer: Layer) -> Array:
     if isinstance(layer, Dense):
         return product @ np.asarray(layer.kernel, dtype=np.float64)
-    if isinstance(layer, Rescaling):
-        return product * layer.scale
+    if isinstance(layer, (Rescaling, Scale)):
+        return product * np.asarray(layer.scale, dtype=np.float64)
     if not isinstance(layer, PASSIVE):
-        raise ValueError("connection weights are those of Dense and Rescaling, with layers that mix no features "
+        raise ValueError("connection weights are those of Dense, Rescaling and Scale, with layers that mix no features "
                          f"between them; received {layer!r}. model.fuse() takes BatchNormalization into Dense layers")
     return product
 

@@ -23,7 +23,7 @@ Array = NDArray[Any]
 # Layers each of whose outputs is computed, when the model predicts, from the one input of the same place. Their weights
 # have one number for each.
 ONE_TO_ONE = {"Activation", "ActivityRegularization", "AlphaDropout", "BatchNormalization", "Dropout",
-              "GaussianDropout", "GaussianNoise", "PReLU", "Rescaling", "SReLU"}
+              "GaussianDropout", "GaussianNoise", "PReLU", "Rescaling", "SReLU", "Scale"}
 
 
 @dataclass
