@@ -22,6 +22,7 @@ from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer, SparseDense
 from fastnn.schedules import LearningRateSchedule
+from fastnn.sklearn._auto import checked_table, fit_table
 from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise
 from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
@@ -120,12 +121,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.preset == "auto":
-            if incremental:
-                raise ValueError("partial_fit needs preset='sklearn': preset='auto' looks at all samples first")
-            from fastnn.sklearn._auto import fit_table
-
             fit_table(self, X, y, sample_weight, given_validation)
             return self
+        if self.n_ens != 1:
+            raise ValueError(f"n_ens={self.n_ens} needs preset='auto'; received preset={self.preset!r}")
+        if "encoder_" in self.__dict__:     # of a fit with the other preset, from which this one cannot go on
+            del self.encoder_, self.coefs_
         sizes = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y = self._checked(X, y, reset=first)
@@ -168,7 +169,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                           [progress, *self._own_callbacks()], task.threads)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=3)
-        if self.early_stopping and progress.best is not None:
+        if progress.best is not None:
             network._flat[...] = progress.best
         if root is not None:
             root.call_on_fit_task_end(estimator=self, X=task.X, y=task.y, reconstruction_attributes={})
@@ -409,16 +410,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def _rows(self, X: Any) -> tuple[Network, Any]:
         check_is_fitted(self)
+        if "encoder_" in self.__dict__:
+            return self._current(), self.encoder_.transform(checked_table(self, X, reset=False))
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network = self._current() if "model_" in self.__dict__ else self._rebuild(self.coefs_[0].dtype.name, 1.0)
         return network, _readable(X, network)
 
     def _outputs(self, X: Any) -> Array:
         """What the last layer gives, (n, n_outputs)."""
-        if "encoder_" in self.__dict__:
-            from fastnn.sklearn._auto import table_outputs
-
-            return table_outputs(self, X)
         network, X = self._rows(X)
         return network.outputs(X, self._threads())
 
@@ -438,9 +437,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     @property
     def _n_features_out(self) -> int:
-        return int(np.shape(self.coefs_[-1])[0])
+        return self.model_.n_hidden if "encoder_" in self.__dict__ else int(np.shape(self.coefs_[-1])[0])
 
     def _check_solver(self) -> bool:
+        if self.preset == "auto":
+            raise AttributeError("partial_fit is not available with preset='auto', which looks at all samples first.")
         if self._solver == "lbfgs":
             raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
         return True
@@ -464,7 +465,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.preset != "auto"
+        tags.input_tags.allow_nan = self.preset == "auto"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

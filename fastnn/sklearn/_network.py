@@ -147,7 +147,7 @@ class Network(Sequential):
     @property
     def dense(self) -> list[Dense | SparseDense]:
         """The layers with kernels, one for each of ``coefs_``."""
-        return [layer for layer in self._layers if isinstance(layer, (Dense, SparseDense))]
+        return [layer for layer in self._leaves() if isinstance(layer, (Dense, SparseDense))]
 
     def views(self) -> tuple[list[Any], list[Array]]:
         """The kernels and the biases, each of which is the model's memory; the same objects in every call."""
@@ -160,9 +160,21 @@ class Network(Sequential):
         """(n, n_outputs)"""
         return self._predicting(isinstance(x, Csr)).predict(x, threads)
 
+    @property
+    def _below(self) -> list[Layer]:
+        """The layers before the last one that is, or has, a dense layer."""
+        last = next(i for i, layer in enumerate(self._layers) if self.dense[-1] in layer.family())
+        return self._layers[:last]
+
+    @property
+    def n_hidden(self) -> int:
+        """How many numbers go into the last dense layers."""
+        below = self._below
+        return below[-1].n_outputs if below else self._layers[0].n_inputs
+
     def hidden(self, x: Any, threads: int) -> Array:
-        """What goes into the last dense layer."""
-        below = self._layers[:self._layers.index(self.dense[-1])]
+        """What goes into the last dense layers, (n, n_hidden)."""
+        below = self._below
         if not below:
             rows = csr_array((x.values, x.indices, x.indptr), x.shape).toarray() if isinstance(x, Csr) else x
             return rows.astype(self.dtype)

@@ -326,9 +326,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
         """
+        if "encoder_" in self.__dict__ and self.n_ens > 1:
+            return self._log_odds(self._outputs(X))
         hidden = self.transform(X)
         last = self.model_.dense[-1]
         logits = kernels.dense_forward(hidden, last.kernel, last.bias, n_threads=self._threads())
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+    def _log_odds(self, outputs: Array) -> Array:
+        """What softmax or sigmoid make the mean probabilities of several networks of."""
+        least = np.finfo(outputs.dtype).tiny
+        logits = np.log(np.maximum(outputs, least))
+        if self._labels.kind != "multiclass":
+            logits -= np.log(np.maximum(1 - outputs, least))
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def __sklearn_tags__(self) -> Any:
