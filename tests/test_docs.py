@@ -14,13 +14,15 @@ import fastnn
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
-NEEDS_SCIKIT_LEARN = "sklearn"   # part of the names of pages and modules
+# What pages, modules and examples with this in their names need.
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def needs(name):
-    if NEEDS_SCIKIT_LEARN in name:
-        pytest.importorskip("sklearn")
+    for part, module in NEEDS.items():
+        if part in name:
+            pytest.importorskip(module)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -71,7 +73,8 @@ def test_every_page_is_found_from_the_readme():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet", "sklearn_drop_in"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet",
+                                  "sklearn_drop_in", "sklearn_tables"])
 def test_examples_run(name, monkeypatch, capsys):
     needs(name)
     path = ROOT / "examples" / f"{name}.py"

@@ -65,11 +65,14 @@ class TableEncoder:
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import numpy as np
     >>> from fastnn.sklearn._tables import TableEncoder
-    >>> table = pd.DataFrame({"size": [1.0, 2.0, None, 4.0], "color": ["red", "green", "blue", "red"]})
-    >>> TableEncoder().fit(table).transform(table)
-    X
+    >>> table = np.array([[1.0, 0.0], [2.0, 5.0], [np.nan, 0.0], [4.0, 10.0]])
+    >>> TableEncoder(dtype="float64").fit(table).transform(table)
+    array([[-0.33129458,  0.        ,  0.        ],
+           [ 0.        ,  0.94868330,  0.        ],
+           [ 0.        ,  0.        ,  1.        ],
+           [ 0.65079137,  1.66410059,  0.        ]])
     """
 
     def __init__(self, max_one_hot: int = 9, dtype: str = "float32") -> None:
