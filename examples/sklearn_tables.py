@@ -1,8 +1,8 @@
 """A frame with categories and missing values, as it is: preset="auto" beside scikit-learn's usual pipeline.
 
-20,000 flats in 300 streets, whose streets have levels and premiums of their own; a tenth of the ages is not known.
+5,000 flats in 300 streets, whose streets have levels and premiums of their own; a tenth of the ages is not known.
 
-    python examples/sklearn_tables.py        (about half a minute)
+    python examples/sklearn_tables.py        (some seconds)
 """
 
 import time
@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastnn.sklearn import MLPRegressor
 
-N, STREETS = 20_000, 300
+N, STREETS = 5_000, 300
 
 
 def flats(rng: np.random.Generator) -> tuple[pd.DataFrame, np.ndarray]:

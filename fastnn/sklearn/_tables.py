@@ -70,7 +70,7 @@ class TableEncoder:
     >>> table = np.array([[1.0, 0.0], [2.0, 5.0], [np.nan, 0.0], [4.0, 10.0]])
     >>> TableEncoder(dtype="float64").fit(table).transform(table)
     array([[-0.33129458,  0.        ,  0.        ],
-           [ 0.        ,  0.94868330,  0.        ],
+           [ 0.        ,  0.9486833 ,  0.        ],
            [ 0.        ,  0.        ,  1.        ],
            [ 0.65079137,  1.66410059,  0.        ]])
     """
