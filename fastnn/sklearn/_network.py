@@ -13,7 +13,7 @@ from fastnn._kernels import program as engine
 from fastnn.callbacks import Callback
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
-from fastnn.layers import Dense, SparseDense
+from fastnn.layers import Dense, Layer, SparseDense
 from fastnn.model import Sequential, lowered
 from fastnn.run import Run
 from fastnn.sparse_inputs import Csr
