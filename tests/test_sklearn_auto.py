@@ -178,6 +178,7 @@ def test_scorers_see_the_units_of_the_targets():
 
 def test_a_table_with_categories():
     pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")      # by which pandas hands its categories over
     rng = np.random.default_rng(0)
     n, effects = 1500, rng.normal(size=30)
     city, color, size = rng.integers(0, 30, n), rng.choice(["red", "green", "blue"], n), rng.normal(size=n)
