@@ -153,7 +153,8 @@ def test_tensors_are_registered_once_and_grouped_by_multiplier():
 def test_penalties_scaled_for_each_batch():
     """Twice the penalty is that of twice the factor, in loss, gradient and what the runner says of it."""
     def penalized(l2, scale):
-        model = fnn.Sequential([fnn.layers.Dense(3, kernel_regularizer=fnn.regularizers.L2(l2))], seed=0, dtype="float64")
+        model = fnn.Sequential([fnn.layers.Dense(3, kernel_regularizer=fnn.regularizers.L2(l2))], seed=0,
+                               dtype="float64")
         model.compile("sgd", "mse")
         model.build((6,))
         result = run(model, penalty_scales=np.full(STEPS, scale))

@@ -39,7 +39,8 @@ cdef inline void add_penalty(Run* run, const Tensor* t, Py_ssize_t i0, Py_ssize_
         j = 0
         while j < cols:
             run.penalties[t.sums + (i0 + i) // GRANULE_ROWS * across + (j0 + j) // GRANULE_COLS] = run.k.penalty(
-                t.l1 * run.penalty_scale, t.l2 * run.penalty_scale, min(GRANULE_ROWS, rows - i), min(GRANULE_COLS, cols - j),
+                t.l1 * run.penalty_scale, t.l2 * run.penalty_scale,
+                min(GRANULE_ROWS, rows - i), min(GRANULE_COLS, cols - j),
                 run.param + (t.offset + (i0 + i) * t.cols + j0 + j) * size, t.cols,
                 grad + (i * ldgrad + j) * size, ldgrad)
             j += GRANULE_COLS
