@@ -1660,7 +1660,8 @@ cdef class Runner:
 
     def gradients(self, Data data, uint64_t seed, int n_threads, bint training=False, double penalty_scale=1.0):
         """Gradient of the mean loss of all rows into the gradient block; with the masks of the first step and the
-        statistics of the batch if `training`; `penalty_scale` as in `train`. Returns the sum of row losses and whether one was not finite."""
+        statistics of the batch if `training`; `penalty_scale` as in `train`. Returns the sum of row losses and whether
+        one was not finite."""
         self.prepare(data, None, data.n)
         cdef Loop* loop = &self.loop
         cdef Run* run = &self.work.run
