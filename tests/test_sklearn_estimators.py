@@ -169,6 +169,24 @@ def test_partial_fit_keeps_what_the_optimizer_knows():
     np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
 
 
+def test_a_network_made_anew_keeps_what_it_learned():
+    model = classifier(batch_norm=True, optimizer="adafactor").fit(X, Y)
+    fnn.weights.prune(model.model_, 0.5)
+    model.model_.layers[0].trainable = False
+    before, parts = model.predict_proba(X), model.model_.get_weights()
+    model.set_params(alpha=0.1, dropout=0.2).partial_fit(X, Y)
+    assert model.model_._optimizer_state().step == 11 * 9
+    np.testing.assert_array_equal(model.coefs_[0], parts[0])
+    assert np.all(model.coefs_[1][parts[-2] == 0] == 0)
+    assert np.abs(model.predict_proba(X) - before).mean() < 0.02
+
+
+def test_partial_fit_after_lbfgs():
+    model = classifier(solver="lbfgs").fit(X, Y)
+    losses = [model.set_params(solver="adam").partial_fit(X, Y).loss_ for _ in range(2)]
+    assert losses[1] < losses[0] == model.loss_curve_[-2]
+
+
 # ---- data ---------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +217,14 @@ def test_dtypes_are_kept(dtype, solver):
     model = MLPRegressor(max_iter=5, solver=solver).fit(IRIS.astype(dtype), KINDS)
     assert model.predict(IRIS.astype(dtype)).dtype == dtype
     assert {array.dtype.name for array in model.coefs_ + model.intercepts_} == {dtype}
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", "longdouble", "float16", "uint8", ">i4"])
+def test_other_dtypes_are_converted(dtype):
+    model, changed = classifier().fit(X, Y), (X * 16).astype(dtype)
+    for method in (model.predict, model.predict_proba, model.transform, model.decision_function):
+        np.testing.assert_array_equal(method(changed), method(changed.astype("float64")))
+    np.testing.assert_array_equal(model.model_.predict(changed), model.predict_proba(changed))
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
@@ -237,8 +263,16 @@ def test_refused(parameters, message):
 
 
 def test_weights_that_say_nothing():
-    with pytest.raises(ValueError, match=r"0 for all|non-zero"):
-        classifier().fit(X, Y, sample_weight=np.zeros(len(X)))
+    first = np.eye(1, len(X))[0]
+    for parameters, weight in (({}, first * 0), ({"class_weight": dict.fromkeys(range(10), 0)}, None),
+                               ({"class_weight": {Y[0]: 0}}, first), ({"early_stopping": True}, first),
+                               ({"preset": "auto", "class_weight": {Y[0]: 0}}, first)):
+        with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero number"):
+            classifier(**parameters).fit(X, Y, sample_weight=weight)
+    with pytest.raises(ValueError, match=r"finite sum in float64; the largest is 1e\+308"):
+        classifier().fit(X, Y, sample_weight=np.full(len(X), 1e308))
+    with pytest.raises(ValueError, match=r"class_weight gives class 3 the weight -1\.0"):
+        classifier(class_weight={3: -1}).fit(X, Y)
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         classifier().fit(X, Y, sample_weight=-np.ones(len(X)))
     with pytest.raises(ValueError, match="y >= 0"):

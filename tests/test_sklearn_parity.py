@@ -61,6 +61,7 @@ CASES = {
     "two counts": ("two counts", {"max_iter": 20, "loss": "poisson", "activation": "logistic"}, False),
     "several labels": ("multilabel", {"max_iter": 20, "batch_size": 17, "hidden_layer_sizes": (20, 10)}, False),
     "no hidden layer": ("cancer", {"max_iter": 9, "hidden_layer_sizes": ()}, False),
+    "no hidden layer, logistic": ("digits", {"max_iter": 3, "hidden_layer_sizes": (), "activation": "logistic"}, False),
     "lbfgs": ("cancer", {"solver": "lbfgs", "max_iter": 12}, False),
     "lbfgs weighted": ("cancer", {"solver": "lbfgs", "max_iter": 12, "alpha": 1.0}, True),
     "lbfgs counts": ("counts", {"solver": "lbfgs", "max_iter": 12, "loss": "poisson"}, True),
@@ -108,6 +109,33 @@ def test_same_partial_fit_and_warm_start(name, solver):
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-7, atol=1e-10)
     assert (ours.n_iter_, ours.t_) == (theirs.n_iter_, theirs.t_)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("changed", [{"alpha": 0.1}, {"activation": "tanh"}], ids=str)
+def test_the_optimizer_goes_on_with_changed_parameters(solver, changed):
+    X, y = data("cancer")
+    theirs, ours = pair("cancer", {"random_state": 1, "solver": solver, "learning_rate_init": 0.05})
+    for estimator in (theirs, ours):
+        for part in range(3):
+            estimator.partial_fit(X[part::3], y[part::3], classes=[0, 1])
+        estimator.set_params(**changed).partial_fit(X, y)
+        estimator.partial_fit(X, y)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-7, atol=1e-10)
+
+
+def test_one_class_is_scored():
+    X, y = data("cancer")
+    for estimator in (estimators := pair("cancer", {"random_state": 0, "max_iter": 3, "early_stopping": True})):
+        estimator.fit(X, np.ones_like(y))
+    assert estimators[1].validation_scores_ == estimators[0].validation_scores_
+
+
+def test_batch_size_is_compared_with_what_is_trained_on():
+    X, y = data("cancer")
+    for estimator in pair("cancer", {"random_state": 0, "max_iter": 3, "early_stopping": True, "batch_size": 540}):
+        with pytest.warns(UserWarning, match="It is going to be clipped"):
+            estimator.fit(X, y)
 
 
 # ---- scikit-learn's own tests, with our classes in the place of its -----------------------------------------------

@@ -65,6 +65,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     history_: dict[str, list[float]]
     coefs_: list[Array]
     intercepts_: list[Array]
+    model_: Network
 
     # ---- what the estimators say ----------------------------------------------------------------------------
 
@@ -139,12 +140,15 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         batch = self._batch_size(X.shape[0])
         network = self._network(dtype, float(batch))
         task = self._task(network, X, y, encoded, weight, given_validation)
-        if not incremental or network.optimizer is None:
+        if not incremental or network.optimizer is None or isinstance(network.optimizer, optimizers.LBFGS):
             network.compile(self._optimizer_of_parameters(), task.objective.loss)
         try:
             if self._solver == "lbfgs":
                 minimise(self, network, task)
             else:
+                if self.batch_size != "auto" and self.batch_size > task.samples.n:
+                    warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                                  stacklevel=4)
                 self._epochs(network, task, min(batch, task.samples.n), 1 if incremental else self.max_iter,
                              incremental)
         except DivergenceError as error:
@@ -186,13 +190,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         return X, y
 
     def _weights(self, sample_weight: Any, X: Any, y: Array) -> Array | None:
-        of_classes = self._class_weights(y)
-        if sample_weight is None:
-            return of_classes
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("sample_weight is 0 for all samples; at least one must count")
-        return weight if of_classes is None else weight * of_classes
+        weight = self._class_weights(y)
+        if sample_weight is not None:
+            own = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+            with np.errstate(over="ignore"):
+                weight = own if weight is None else weight * own
+        return _counting(weight)
 
     def _task(self, network: Network, X: Any, y: Any, encoded: Array, weight: Array | None,
               given: tuple[Any, Any, Any]) -> Task:
@@ -235,6 +238,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
                              "dataset.")
         parts = [tuple(None if a is None else a[rows] for a in (X, y, encoded, weight)) for rows in (train, test)]
+        for *_, weight in parts:
+            _counting(weight)
         return parts[0], parts[1]
 
     def _labels_kind(self) -> str | None:
@@ -260,9 +265,6 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             return n
         if self.batch_size == "auto":
             return min(AUTO_BATCH, n)
-        if self.batch_size > n:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                          stacklevel=4)
         return min(int(self.batch_size), n)
 
     def _initialize(self, units: Sequence[int], dtype: str) -> None:
@@ -273,7 +275,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.coefs_, self.intercepts_ = [], []
         names = self._activations(len(units) - 2)
         densities = per_layer("density", self.density, len(names), "hidden layer")
-        for (n_in, n_out), name, density in zip(pairwise(units), [*names, names[-1] if names else "relu"],
+        for (n_in, n_out), name, density in zip(pairwise(units), [*names, names[-1] if names else self.activation],
                                                 [*densities, 1.0], strict=True):
             bound = np.sqrt((2.0 if name == "logistic" else 6.0) / (density * (n_in + n_out)))
             self.coefs_.append(self._kernel(n_in, n_out, density, bound, dtype))
@@ -314,6 +316,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         network = Network([Input((units[0],)), *layers], seed=seed, dtype=dtype, name=type(self).__name__.lower())
         network.build((units[0],))
         network.reference = reference
+        if "model_" in self.__dict__:
+            network.take_over(self.model_, self._objective(units[-1])[0].loss)
         self.model_, self._made_of = network, self._recipe()
         self._current()
         return network
@@ -412,7 +416,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         check_is_fitted(self)
         if "encoder_" in self.__dict__:
             return self._current(), self.encoder_.transform(checked_table(self, X, reset=False))
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
         network = self._current() if "model_" in self.__dict__ else self._rebuild(self.coefs_[0].dtype.name, 1.0)
         return network, _readable(X, network)
 
@@ -478,3 +482,13 @@ def _readable(X: Any, network: Network) -> Any:
     if isinstance(network.dense[0], SparseDense):
         raise ValueError("density below 1 in the first layer needs dense samples: X.toarray()")
     return as_csr(X, "X", network.dtype)
+
+
+def _counting(weight: Array | None) -> Array | None:
+    """Sample weights >= 0 by whose sum a loss can be divided."""
+    if weight is not None and not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    with np.errstate(over="ignore"):
+        if weight is not None and not np.isfinite(weight.sum()):
+            raise ValueError(f"Sample weights must have a finite sum in float64; the largest is {weight.max():g}")
+    return weight

@@ -14,6 +14,7 @@ from fastnn.callbacks import Callback
 from fastnn.callbacks.base import CallbackList
 from fastnn.callbacks.history import History
 from fastnn.layers import Dense, Layer, SparseDense
+from fastnn.losses import Loss
 from fastnn.model import Sequential, lowered
 from fastnn.run import Run
 from fastnn.sparse_inputs import Csr
@@ -141,6 +142,37 @@ class Network(Sequential):
         runner = self._workspace("gradients", samples.n, samples.data.sparse)
         loss_sum, _ = runner.gradients(samples.data, self.seed, threads, False, self.reference / total)
         return loss_sum / samples.n, runner.penalty_sum / samples.n
+
+    def take_over(self, other: Network, loss: Loss) -> None:
+        """What another network knows beside kernels and biases, of weights that this one has too: buffers, what is
+        pruned or frozen, and what the optimizer remembers."""
+        own, known = self._placed(), other._placed()
+        shared = [(*own[key], known[key][0]) for key in own if key in known]
+        for leaf, name, before in shared:
+            leaf.trainable = before.trainable
+            leaf.weights[name][...] = before.weights[name]
+            if name in before.masks:
+                self._hold(leaf, {name: before.masks[name]})
+        optimizer, state = other.optimizer, other._state
+        if optimizer is None or state is None or optimizer is not other._state_of:
+            return
+        self.compile(optimizer, loss)
+        new = self._optimizer_state()
+        new.step, new.memory[...] = state.step, state.memory
+        for kind, block, known_block in zip(optimizer._blocks(), new.blocks, state.blocks, strict=True):
+            for leaf, name, before in shared:
+                start, known_start = leaf._offsets[name], before._offsets[name]
+                used = optimizer._used_size(kind, leaf.weights[name].shape)
+                block[start:start + used] = known_block[known_start:known_start + used]
+
+    def _placed(self) -> dict[Any, tuple[Layer, str]]:
+        """The weights by the dense layers up to them, kind of layer, name and shape."""
+        found: dict[Any, tuple[Layer, str]] = {}
+        n_dense = 0
+        for leaf in self._leaves():
+            n_dense += isinstance(leaf, (Dense, SparseDense))
+            found |= {(n_dense, type(leaf), name, weight.shape): (leaf, name) for name, weight in leaf.weights.items()}
+        return found
 
     # ---- what the estimator sees ----------------------------------------------------------------------------
 

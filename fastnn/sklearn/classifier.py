@@ -242,6 +242,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         weights = np.ones(len(self.classes_))
         weights[present] = compute_class_weight(self.class_weight, classes=self.classes_[present],
                                                 y=self.classes_[numbers])
+        for label, weight in zip(self.classes_, weights, strict=True):
+            if not 0 <= weight < np.inf:
+                raise ValueError(f"class_weight gives class {label} the weight {weight}; finite numbers >= 0 are "
+                                 "allowed")
         return weights[numbers]
 
     def _own_score(self, outputs: Array, targets: Array, weight: Array | None) -> float:
@@ -250,7 +254,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         elif self._labels.kind == "multiclass":
             right = outputs.argmax(axis=1) == targets.argmax(axis=1)
         else:
-            right = ((outputs > 0.5) == (targets > 0.5)).all(axis=1)
+            right = (((outputs > 0.5) & (len(self.classes_) > 1)) == (targets > 0.5)).all(axis=1)
         return float(np.average(right, weights=weight))
 
     # ---- scikit-learn's methods -----------------------------------------------------------------------------
