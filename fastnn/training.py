@@ -456,8 +456,7 @@ class Trainer:
             batch = min(batch_size, part.n)
             done, goes_on = -(-part.n // batch), True
             if run.batch <= batches + done:
-                # The order within a batch means nothing to its gradient: an epoch of one batch keeps it.
-                index = self._shuffled(part.n, run, i) if shuffle and batch < part.n else None
+                index = self._epoch_order(part.n, batch, run, i) if shuffle else None
                 place = Place(part, batch, batches, rows, run.epoch + 1, data)
                 done, goes_on = self._part(place, index, threads, watched, run)
             batches, rows = batches + done, rows + min(done * batch, part.n)
@@ -558,6 +557,10 @@ class Trainer:
         assert self.optimizer is not None
         rate = self.optimizer.learning_rate
         return rate if isinstance(rate, float) else None
+
+    def _epoch_order(self, n: int, batch: int, run: Run, part: int) -> NDArray[np.int64] | None:
+        """None for one batch: the order within it means nothing to its gradient."""
+        return self._shuffled(n, run, part) if batch < n else None
 
     def _shuffled(self, n: int, run: Run | None = None, part: int = 0) -> NDArray[np.int64]:
         """A new order of n samples, or that of the epoch that goes on; the k-th of a model depends on its seed and k

@@ -275,8 +275,46 @@ def test_weights_that_say_nothing():
         classifier(class_weight={3: -1}).fit(X, Y)
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         classifier().fit(X, Y, sample_weight=-np.ones(len(X)))
-    with pytest.raises(ValueError, match="y >= 0"):
-        MLPRegressor(loss="poisson").fit(X, -Y.astype(float))
+    for loss in ("poisson", fnn.losses.Poisson()):
+        with pytest.raises(ValueError, match="y >= 0"):
+            MLPRegressor(loss=loss).fit(X, -Y.astype(float))
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy", "bce"])
+def test_losses_of_another_task(loss):
+    with pytest.raises(ValueError, match="is for classes; numbers need 'squared_error'"):
+        MLPRegressor(loss=loss).fit(X, Y / 10)
+    if loss == "bce":
+        return
+    for labels in (Y > 4, np.eye(10, dtype=int)[Y]):
+        with pytest.raises(ValueError, match=r"is for three classes or more; y is (binary|multilabel)"):
+            classifier(loss=fnn.losses.get(loss)).fit(X, labels)
+
+
+def test_numbers_too_large_for_float32():
+    model = classifier().fit(X.astype("float32"), Y)
+    assert model.predict_proba(X).dtype == "float32"
+    for large in (X * 1e300, sparse.csr_array(X * 1e300)):
+        with pytest.raises(ValueError, match="too large for float32"):
+            model.predict_proba(large)
+
+
+def test_one_training_at_a_time():
+    refused = []
+
+    def again(*unused):
+        for method in (model.fit, model.partial_fit):
+            with pytest.raises(RuntimeError, match="is being trained in another call"):
+                method(X, Y)
+            refused.append(method)
+
+    model = classifier(max_iter=2, callbacks=fnn.callbacks.LambdaCallback(on_epoch_end=again))
+    model.fit(X, Y)
+    assert len(refused) == 4
+    assert model.n_iter_ == 2
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X * np.nan, Y)
+    assert pickle.loads(pickle.dumps(model.set_params(callbacks=None))).partial_fit(X, Y).n_iter_ == 1
 
 
 # ---- the rest of scikit-learn -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.7", reason="before 1.7 it has no sample weights here and one loss")
 
+from scipy import sparse
 from sklearn import neural_network
 from sklearn.datasets import (
     load_breast_cancer,
@@ -17,6 +18,7 @@ from sklearn.datasets import (
     make_multilabel_classification,
 )
 
+from fastnn.losses import Poisson
 from fastnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -64,6 +66,7 @@ CASES = {
     "no hidden layer, logistic": ("digits", {"max_iter": 3, "hidden_layer_sizes": (), "activation": "logistic"}, False),
     "lbfgs": ("cancer", {"solver": "lbfgs", "max_iter": 12}, False),
     "lbfgs weighted": ("cancer", {"solver": "lbfgs", "max_iter": 12, "alpha": 1.0}, True),
+    "lbfgs three": ("three", {"solver": "lbfgs", "max_iter": 12, "alpha": 0.1}, False),
     "lbfgs counts": ("counts", {"solver": "lbfgs", "max_iter": 12, "loss": "poisson"}, True),
 }
 
@@ -87,6 +90,10 @@ def test_same_curves_and_weights(case):
     for mine, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-7, atol=1e-10)
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-9)
+    assert ours.loss_curve_[-1] == pytest.approx(ours.loss_)
+    assert {type(loss) for loss in (ours.loss_, *ours.loss_curve_)} == {np.float64}
+    for attribute in ("best_loss_", "validation_scores_", "best_validation_score_"):
+        assert hasattr(ours, attribute) == hasattr(theirs, attribute)
     if parameters.get("solver") != "lbfgs":
         np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
         assert ours.best_loss_ == pytest.approx(theirs.best_loss_)
@@ -122,6 +129,31 @@ def test_the_optimizer_goes_on_with_changed_parameters(solver, changed):
         estimator.set_params(**changed).partial_fit(X, y)
         estimator.partial_fit(X, y)
     np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}, {"shuffle": False}, {"solver": "lbfgs"}], ids=str)
+def test_the_random_state_is_as_far(parameters):
+    X, y = data("cancer")
+    states = [np.random.RandomState(0) for _ in range(2)]
+    for state, estimator in zip(states, pair("cancer", {"max_iter": 3, **parameters}), strict=True):
+        estimator.set_params(random_state=state).fit(X[:150], y[:150])
+        if not parameters:
+            estimator.partial_fit(X[:100], y[:100]).partial_fit(X, y)
+    assert states[0].rand() == states[1].rand()
+
+
+def test_poisson_by_name_and_as_an_object():
+    X, y = data("counts")
+    one, other = (MLPRegressor(loss=loss, max_iter=3, random_state=0).fit(X, y) for loss in ("poisson", Poisson()))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
+
+
+def test_sparse_labels_come_back_sparse():
+    X, y = data("multilabel")
+    theirs, ours = (estimator.fit(X, sparse.csr_array(y)).predict(X)
+                    for estimator in pair("multilabel", {"random_state": 0, "max_iter": 3}))
+    assert type(ours) is type(theirs)
+    assert (ours != theirs).nnz == 0
 
 
 def test_one_class_is_scored():

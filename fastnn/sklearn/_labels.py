@@ -6,8 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.multiclass import type_of_target, unique_labels
+
+try:
+    from sklearn.utils._sparse import _align_api_if_sparse
+except ImportError:  # scikit-learn before 1.9, which gives matrices
+
+    def _align_api_if_sparse(X: Any) -> Any:
+        return X
 
 __all__ = ["Labels"]
 
@@ -60,4 +67,4 @@ class Labels:
         if self.kind == "binary":
             return self.classes[np.minimum(outputs[:, 0] > 0.5, len(self.classes) - 1)]
         rows = (outputs > 0.5).astype(int)
-        return csr_array(rows) if self.sparse else rows
+        return _align_api_if_sparse(csr_matrix(rows)) if self.sparse else rows

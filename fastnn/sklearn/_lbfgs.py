@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastnn.layers import BatchNormalization, Dropout
 from fastnn.sklearn._blas import sequential_blas
 from fastnn.sklearn._network import Network, Samples
-from fastnn.sklearn._task import Task
+from fastnn.sklearn._task import Objective, Task
 
 if TYPE_CHECKING:
     from fastnn.sklearn._mlp import BaseMLP
@@ -42,11 +42,12 @@ class Packed:
             at += size
 
 
-def loss_and_gradient(packed: Packed, samples: Samples, threads: int, vector: Array) -> tuple[float, Array]:
-    """The loss that is minimised, and its gradient, both where `vector` is."""
+def loss_and_gradient(packed: Packed, samples: Samples, objective: Objective, threads: int,
+                      vector: Array) -> tuple[float, Array]:
+    """The loss as scikit-learn reports it, and the gradient that it follows, both where `vector` is."""
     packed.write(vector)
-    total, _ = packed.network.loss_and_gradient(samples, threads)
-    return total + samples.offset, packed.read(packed.network._gradient_block())
+    total, penalty = packed.network.loss_and_gradient(samples, threads)
+    return objective.reported(total, penalty, samples), packed.read(packed.network._gradient_block())
 
 
 def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
@@ -60,14 +61,14 @@ def minimise(estimator: BaseMLP, network: Network, task: Task) -> None:
 
     def note(intermediate_result: Any) -> None:
         estimator.n_iter_ += 1
-        estimator.loss_curve_.append(float(intermediate_result.fun))
+        estimator.loss_curve_.append(np.float64(intermediate_result.fun))
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {intermediate_result.fun:.8f}")
 
     options = {"maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol}
     with sequential_blas():
-        found = minimize(partial(loss_and_gradient, packed, task.samples, task.threads), packed.read(network._flat),
-                         jac=True, method="L-BFGS-B", callback=note, options=options)
+        found = minimize(partial(loss_and_gradient, packed, task.samples, task.objective, task.threads),
+                         packed.read(network._flat), jac=True, method="L-BFGS-B", callback=note, options=options)
     packed.write(found.x)
     total, penalty = network.loss_and_gradient(task.samples, task.threads)
     estimator.loss_ = task.reported(total, penalty)

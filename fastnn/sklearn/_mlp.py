@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn import activations, optimizers, regularizers
+from fastnn._kernels.door import Exclusive
 from fastnn.callbacks import Callback
 from fastnn.errors import DivergenceError
+from fastnn.inputs import check_finite
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer, SparseDense
 from fastnn.schedules import LearningRateSchedule
 from fastnn.sklearn._auto import checked_table, fit_table
@@ -50,6 +53,7 @@ NOT_FINITE = "Solver produced non-finite parameter weights. The input data may c
              "preprocessed."
 OUT_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}   # scikit-learn's names
 AUTO_BATCH = 200
+BUSY = "{} was called while this estimator is being trained in another call; one training at a time is allowed"
 
 
 class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
@@ -113,8 +117,15 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         ------
         ValueError, TypeError
             For what scikit-learn refuses, and if the training diverges, in the epoch in which it does.
+        RuntimeError
+            If the estimator is being trained in another call.
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=False)
+        with self._exclusively("fit"):
+            return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), incremental=False)
+
+    def _exclusively(self, what: str) -> Exclusive:
+        """Refuse a second training while one is running."""
+        return Exclusive(self.__dict__.setdefault("_busy", threading.Lock()), BUSY, what)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, given_validation: tuple[Any, Any, Any],
              incremental: bool) -> Any:
@@ -137,6 +148,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         dtype = "float64" if self._solver == "lbfgs" else X.dtype.name
         if first:
             self._initialize([X.shape[1], *sizes, self._n_outputs], dtype)
+        if self._solver != "lbfgs" and "best_loss_" not in self.__dict__:
+            self._begin_stopping_rule()
         batch = self._batch_size(X.shape[0])
         network = self._network(dtype, float(batch))
         task = self._task(network, X, y, encoded, weight, given_validation)
@@ -281,11 +294,15 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self.coefs_.append(self._kernel(n_in, n_out, density, bound, dtype))
             self.intercepts_.append(self._random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False))
         self.loss_curve_, self.history_ = [], {}
+        for name in ("model_", "best_loss_", "validation_scores_", "best_validation_score_"):
+            self.__dict__.pop(name, None)
+
+    def _begin_stopping_rule(self) -> None:
+        """The attributes by which training is stopped; lbfgs has a rule of its own, and none of them."""
         self._no_improvement_count = 0
         self.best_loss_ = None if self.early_stopping else np.inf
         self.validation_scores_ = [] if self.early_stopping else None
         self.best_validation_score_ = -np.inf if self.early_stopping else None
-        self.__dict__.pop("model_", None)
 
     def _kernel(self, n_in: int, n_out: int, density: float, bound: float, dtype: str) -> Any:
         """Uniform numbers, (n_in, n_out); below a density of 1 at random places."""
@@ -408,7 +425,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         encoded = y.argmax(axis=1).astype(np.int32) if objective.loss.sparse else y
         network.compile(self._optimizer_of_parameters(), objective.loss)
         samples = self._samples(network, X, encoded, sample_weight, objective)
-        return loss_and_gradient(Packed(network), samples, self._threads(), packed_coef_inter)
+        return loss_and_gradient(Packed(network), samples, objective, self._threads(), packed_coef_inter)
 
     # ---- outputs --------------------------------------------------------------------------------------------
 
@@ -457,6 +474,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if "model_" in self.__dict__:
             self._current()
         state = dict(super().__getstate__())
+        state.pop("_busy", None)
         if "model_" in state:
             state.pop("coefs_")
             state.pop("intercepts_")
@@ -476,8 +494,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
 
 def _readable(X: Any, network: Network) -> Any:
-    """X as the engine reads it; ValueError for a sparse matrix whose indices are out of range."""
+    """X as the engine reads it; ValueError for numbers too large for it, and for a sparse matrix whose indices are out
+    of range."""
     if not issparse(X):
+        if X.dtype.name != network.dtype:
+            check_finite(X, "X", network.dtype)
         return X
     if isinstance(network.dense[0], SparseDense):
         raise ValueError("density below 1 in the first layer needs dense samples: X.toarray()")

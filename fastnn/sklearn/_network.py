@@ -121,8 +121,11 @@ class Network(Sequential):
             finally:
                 self._run = self._batches = self._order = None
 
-    def _shuffled(self, n: int, run: Run | None = None, part: int = 0) -> NDArray[np.int64]:
-        return super()._shuffled(n, run, part) if self._order is None else self._order()
+    def _epoch_order(self, n: int, batch: int, run: Run, part: int) -> NDArray[np.int64] | None:
+        if self._order is None:
+            return super()._epoch_order(n, batch, run, part)
+        order = self._order()   # drawn for one batch too, as scikit-learn's next numbers come after it
+        return order if batch < n else None
 
     def _penalty_scales(self, data: engine.Data, batch: int, index: NDArray[np.int64] | None) -> Array | None:
         if self._batches is None:

@@ -40,7 +40,7 @@ class Objective:
         return np.mean(xlogy(targets, targets) - targets, axis=1)
 
     def reported(self, total: float, penalty: float, samples: Samples) -> float:
-        return (total - penalty) * self.ratio + samples.offset + penalty
+        return np.float64((total - penalty) * self.ratio + samples.offset + penalty)
 
 
 @dataclass

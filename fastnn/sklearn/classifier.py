@@ -75,7 +75,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     max_fun : int, default 15000
         Computations of the loss that lbfgs may do.
     loss : str or Loss, default "log_loss"
-        Cross-entropy, or what :mod:`fastnn.losses` has.
+        Cross-entropy, or what :mod:`fastnn.losses` has; the categorical ones are for three classes or more.
     class_weight : dict, "balanced" or None, default None
         Weights by class, multiplied into the sample weights; ``"balanced"``: ``n / (n_classes * n of the class)``.
     preset : {"sklearn", "auto"}, default "sklearn"
@@ -111,9 +111,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     model_ : Sequential
         The network.
     loss_, best_loss_, loss_curve_ : float, float or None, list of float
-        Of the epochs, penalties included.
+        Of the epochs, penalties included; lbfgs has no `best_loss_`.
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Of the epochs where there is a validation set.
+        Of the epochs where there is a validation set; not for lbfgs.
     history_ : dict of str to list of float
         ``"loss"``, ``"val_loss"`` where there is a validation set, and scores by name.
     n_iter_, t_ : int
@@ -225,8 +225,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         last = "softmax" if kind == "multiclass" else "logistic"
         if self.loss != "log_loss":
             loss = losses.get(self.loss)
-            if loss.sparse and kind != "multiclass":
-                raise ValueError(f"loss={self.loss!r} is for three classes or more; y is {kind}: 'log_loss' is allowed")
+            if kind != "multiclass" and (loss.sparse or isinstance(loss, losses.CategoricalCrossentropy)):
+                raise ValueError(f"loss={self.loss!r} is for three classes or more; y is {kind}: 'log_loss' and losses "
+                                 "of single outputs, such as 'mean_squared_error', are allowed")
             return Objective(loss), last
         if kind == "multiclass":
             return Objective(losses.SparseCategoricalCrossentropy()), last
@@ -284,7 +285,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: "
                              f"{self.classes_!r}")
-        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+        with self._exclusively("partial_fit"):
+            return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
 
     def predict(self, X: Any) -> Any:
         """The classes of samples.

@@ -30,7 +30,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ----------
     loss : {"squared_error", "poisson"}, str or Loss, default "squared_error"
         Half the squared error, half the Poisson deviance of counts behind an exponential, or what :mod:`fastnn.losses`
-        has.
+        has for numbers.
     hidden_layer_sizes : int or array-like of int, default (100,)
         Units of the hidden layers; ``()`` for none.
     activation : str, Activation or list of them, default "relu"
@@ -105,9 +105,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     model_ : Sequential
         The network.
     loss_, best_loss_, loss_curve_ : float, float or None, list of float
-        Of the epochs, penalties included.
+        Of the epochs, penalties included; lbfgs has no `best_loss_`.
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Of the epochs where there is a validation set.
+        Of the epochs where there is a validation set; not for lbfgs.
     history_ : dict of str to list of float
         ``"loss"``, ``"val_loss"`` where there is a validation set, and scores by name.
     n_iter_, t_ : int
@@ -185,8 +185,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, X: Any, y: Any, first: bool, incremental: bool) -> Array:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"loss='poisson' needs y >= 0; received {y.min()}")
+        if self._is_poisson and y.min() < 0:
+            raise ValueError(f"loss={self.loss!r} needs y >= 0; received {y.min()}")
         rows = y[:, None] if y.ndim == 1 else y
         if not first and rows.shape[1] != self.n_outputs_:
             raise ValueError(f"y has {rows.shape[1]} columns; the network has {self.n_outputs_} outputs")
@@ -200,12 +200,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _objective(self, n_outputs: int) -> tuple[Objective, str]:
         if self.loss == "squared_error":
             return Objective(losses.MeanSquaredError(), n_outputs / 2, 1 / n_outputs), "identity"
-        if self.loss == "poisson":
+        if self._is_poisson:
             return Objective(losses.Poisson(), float(n_outputs), is_poisson=True), "exp"
         loss = losses.get(self.loss)
-        if loss.sparse:
-            raise ValueError(f"loss={self.loss!r} is for class labels; numbers need 'squared_error' or 'huber'")
+        if loss.sparse or isinstance(loss, (losses.CategoricalCrossentropy, losses.BinaryCrossentropy)):
+            raise ValueError(f"loss={self.loss!r} is for classes; numbers need 'squared_error', 'mean_absolute_error', "
+                             "'huber' or 'poisson'")
         return Objective(loss), "identity"
+
+    @property
+    def _is_poisson(self) -> bool:
+        return self.loss == "poisson" or isinstance(self.loss, losses.Poisson)
 
     def _class_weights(self, y: Array) -> Array | None:
         return None
@@ -229,7 +234,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         self
         """
-        return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
+        with self._exclusively("partial_fit"):
+            return self._fit(X, y, sample_weight, (None, None, None), incremental=True)
 
     def predict(self, X: Any) -> Array:
         """Predicted targets.
