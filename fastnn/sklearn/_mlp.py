@@ -161,7 +161,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             else:
                 if self.batch_size != "auto" and self.batch_size > task.samples.n:
                     warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                                  stacklevel=4)
+                                  stacklevel=3 if incremental else 4)
                 self._epochs(network, task, min(batch, task.samples.n), 1 if incremental else self.max_iter,
                              incremental)
         except DivergenceError as error:
