@@ -134,6 +134,16 @@ def test_the_best_epoch_is_kept():
     assert estimator.score(val, y_val) == pytest.approx(estimator.best_validation_score_, rel=1e-9)
 
 
+@every_kind
+def test_curves_do_not_depend_on_the_scale_of_weights(kind):
+    curves = []
+    for scale in (1, 5):
+        estimator, X, y = make(kind, max_iter=2)
+        curves.append(estimator.fit(X, y, np.full(len(X), float(scale))).history_)
+    for name, curve in curves[0].items():
+        np.testing.assert_allclose(curves[1][name], curve, rtol=1e-4)
+
+
 def test_few_rows_are_all_trained_on():
     estimator, X, y = make("multiclass")
     assert estimator.fit(X[::4], y[::4]).validation_scores_ is None
@@ -189,7 +199,8 @@ def test_a_table_with_categories():
     assert estimator.score(table, y) > 0.9
     assert list(estimator.feature_names_in_) == ["size", "city", "color"] and estimator.n_features_in_ == 3
     np.testing.assert_array_equal(estimator.predict(pl.from_pandas(table)), estimator.predict(table))
-    unseen = estimator.predict(table.assign(city="elsewhere").head(3))
+    with pytest.warns(UserWarning, match=r"none of the categories in columns \[1\]"):
+        unseen = estimator.predict(table.assign(city="elsewhere").head(3))
     assert np.isfinite(unseen).all()
     with pytest.raises(ValueError, match="feature names"):
         estimator.predict(table[["city", "size", "color"]])
@@ -222,6 +233,19 @@ def test_what_it_chooses_itself(name, value):
     estimator, X, y = make("binary", **{name: value})
     with pytest.raises(ValueError, match=f"preset='auto' leaves no choice of {name}"):
         estimator.fit(X, y)
+
+
+def test_defaults_as_a_grid_has_them():
+    estimator, X, y = make("binary", density=1, solver=np.str_("adam"), warm_start=np.False_, alpha=np.float64(1e-4))
+    np.testing.assert_array_equal(estimator.fit(X, y).coefs_[0], make("binary")[0].fit(X, y).coefs_[0])
+
+
+def test_frames_that_are_none():
+    pd = pytest.importorskip("pandas")
+    estimator, X, y = make("binary")
+    for table in (pd.DataFrame(X[:, :2], columns=["a", "a"]), pd.Series(X[:, 0])):
+        with pytest.raises(ValueError, match="is no frame whose columns have different names"):
+            estimator.fit(table, y)
 
 
 def test_refused():

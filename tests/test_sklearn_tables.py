@@ -72,8 +72,11 @@ def test_what_fit_has_not_seen(kind):
     new = pl.DataFrame({"size": [None], "count": [None], "gaps": [None], "sure": [None], "color": ["blue"],
                         "pair": ["c"], "name": ["zoe"]}, schema_overrides={
                             "size": pl.Float32, "count": pl.Int8, "gaps": pl.Int64, "sure": pl.Boolean})
-    np.testing.assert_array_equal(encoder.transform(new), [[0, 0, clipped(0), 0, 1, 1, 0, 0, 0, 0, 0]])
-    no_missing = encoder.transform(new.with_columns(color=pl.lit(None, pl.String), name=pl.lit(None, pl.String)))
+    with pytest.warns(UserWarning, match=r"none of the categories in columns \[4, 5, 6\]"):
+        encoded = encoder.transform(new)
+    np.testing.assert_array_equal(encoded, [[0, 0, clipped(0), 0, 1, 1, 0, 0, 0, 0, 0]])
+    with pytest.warns(UserWarning, match=r"columns \[5\]"):
+        no_missing = encoder.transform(new.with_columns(color=pl.lit(None, pl.String), name=pl.lit(None, pl.String)))
     np.testing.assert_array_equal(no_missing[0, 6:], [0, 0, 1, 0, 0])
 
 
@@ -129,6 +132,55 @@ def test_rows_without_weight_have_no_levels():
     assert TableEncoder().fit(table, np.array([1.0, 1.0, 0.0])).transform(table).ravel().tolist() == [1, -1, 0]
 
 
+LEVELS = {"int": [1, 2, 3, 1], "float": [0.5, 2.0, 1e20, 0.5], "bool": [True, False, False, True]}
+
+
+@pytest.mark.parametrize("of", LEVELS)
+def test_levels_of_numbers_are_equal_by_value(of):
+    pd, pl, pa = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
+    levels = LEVELS[of]
+    frames = [pd.DataFrame({"a": pd.Categorical(levels)}), pd.DataFrame({"a": pd.Series(levels, dtype=object)}),
+              pd.DataFrame({"a": pd.Categorical(np.array(levels, dtype=of))}), pd.DataFrame({"a": levels}),
+              pa.table({"a": pa.array(levels).dictionary_encode()}), pl.DataFrame({"a": levels})]
+    if of == "int":
+        frames += [pd.DataFrame({"a": pd.Categorical(np.array(levels, "float64"))}), frames[0].astype(str)]
+    encoder = TableEncoder().fit(frames[0])
+    expected = encoder.transform(frames[0])
+    assert (expected != 0).any()
+    for table in frames:
+        np.testing.assert_array_equal(encoder.transform(table), expected)
+        np.testing.assert_array_equal(encoder.transform(table.head(3) if table is not frames[4] else table[:3]),
+                                      expected[:3])
+
+
+def test_a_missing_value_leaves_the_other_levels_known():
+    pd = pytest.importorskip("pandas")
+    encoder = TableEncoder().fit(pd.DataFrame({"a": pd.Series([1, 2, 3]).astype("category")}))
+    new = pd.DataFrame({"a": pd.Series([1, None, 3]).astype("category")})
+    assert encoder.transform(new).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+
+def test_columns_of_nothing():
+    pd, pl, pa = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
+    nothing = [pa.table({"a": pa.nulls(2)}), pl.DataFrame({"a": [None, None]}), pd.DataFrame({"a": [None, None]}),
+               pd.DataFrame({"a": [np.nan, np.nan]})]
+    for learned, expected in [(["x", "y", "x"], [[0], [0]]), (["x", None, "y"], [[0, 0, 1]] * 2),
+                              ([1.0, 2.0, 2.0], [[0], [0]])]:
+        encoder = TableEncoder().fit(pd.DataFrame({"a": learned}))
+        for table in nothing:
+            assert encoder.transform(table).tolist() == expected
+    for table in (nothing[0], nothing[1], nothing[3]):
+        assert TableEncoder().fit(table).transform(table).tolist() == [[0, 1], [0, 1]]
+
+
+def test_sparse_columns_of_pandas():
+    pd = pytest.importorskip("pandas")
+    plain = pd.DataFrame({"a": [0.0, 0.0, 1.0, 3.0], "b": [0, 1, 0, 0]})
+    sparse = plain.astype(pd.SparseDtype("float64", 0.0))
+    encoder = TableEncoder().fit(sparse)
+    np.testing.assert_array_equal(encoder.transform(sparse), TableEncoder().fit(plain).transform(plain))
+
+
 def test_refused():
     pd = pytest.importorskip("pandas")
     numbers = pd.DataFrame({"a": [1.0, 2.0]})
@@ -144,6 +196,9 @@ def test_refused():
         TableEncoder().fit(numbers).transform(numbers.astype(str))
     with pytest.raises(ValueError, match="X has 2 features, but the encoder was fitted with 1"):
         TableEncoder().fit(numbers).transform(numbers.assign(b=1))
+    for table in (pd.DataFrame([[1, 2]], columns=["a", "a"]), numbers["a"]):
+        with pytest.raises(ValueError, match=r"is no frame whose columns have different names"):
+            TableEncoder().fit(table)
     other = type("Other", (), {"__dataframe__": None})()
     with pytest.raises(TypeError, match=r"Other; frames in memory and arrays are allowed"):
         TableEncoder().fit(other)

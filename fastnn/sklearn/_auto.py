@@ -10,6 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
 from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._realmlp import Shape, TableNetwork, realmlp
-from fastnn.sklearn._tables import TableEncoder, is_frame
+from fastnn.sklearn._tables import TableEncoder, as_frame, is_frame
 from fastnn.sklearn._task import Objective, Task
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class Settings:
 
 
 def _same(value: Any, usual: Any) -> bool:
-    return type(value) is type(usual) and bool(value == usual)
+    """Whether a parameter has its default, as a scalar of numpy too, which grids have."""
+    return isinstance(value, (str, Real, np.bool_, tuple, NoneType)) and bool(value == usual)
 
 
 @dataclass
@@ -222,7 +225,9 @@ class TableProgress(Progress):
             return
         x, targets, weight = task.held
         outputs = self.model.standard_outputs(x, task.threads)
-        loss = logs["val_loss"] = task.judge(targets, outputs, weight)
+        # A loss divides by the number of rows, the curves by the sum of the weights.
+        total = 1.0 if weight is None else float(weight.mean())
+        loss = logs["val_loss"] = task.judge(targets, outputs, weight) / total
         score = estimator._own_score(outputs, targets, weight)
         assert estimator.validation_scores_ is not None
         estimator.validation_scores_.append(score)
@@ -246,6 +251,7 @@ class TableProgress(Progress):
 def checked_table(estimator: BaseMLP, X: Any, reset: bool) -> Any:
     """X with the features that the estimator knows, or learns if `reset`; arrays are numbers then."""
     if is_frame(X):
+        as_frame(X)     # refused in our words
         validate_data(estimator, X, skip_check_array=True, reset=reset)
         return X
     return validate_data(estimator, X, dtype="numeric", ensure_all_finite="allow-nan", reset=reset)

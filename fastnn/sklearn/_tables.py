@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-__all__ = ["TableEncoder"]
+__all__ = ["TableEncoder", "as_frame", "is_frame"]
 
 Array = NDArray[Any]
 
@@ -26,7 +29,7 @@ class _Numbers(NamedTuple):
 
 
 class _Levels(NamedTuple):
-    """A column of categories: the place of each level. Missing values, where `fit` saw some, are one: None."""
+    """A column of categories: the place of each level's text. Missing ones, where `fit` saw some, are one: None."""
 
     places: dict[str | None, int]
     embedded: bool
@@ -46,7 +49,9 @@ class TableEncoder:
 
     Categories, columns of a frame that are categorical, enumerated, strings or objects, become 0 and 1 for each level;
     -1 and 1 where there are two; and numbers for an embedding where there are more than `max_one_hot`. Missing ones are
-    a level if `fit` saw any. What `fit` has not seen is 0 everywhere.
+    a level if `fit` saw any. What `fit` has not seen is 0 everywhere. Levels are compared as texts, but numbers
+    by value, so that a table is the same in all libraries and with or without missing values; numbers and booleans may
+    stand where `fit` saw categories.
 
     Parameters
     ----------
@@ -150,20 +155,29 @@ class TableEncoder:
         columns = _columns(X)
         if len(columns) != self.n_features:
             raise ValueError(f"X has {len(columns)} features, but the encoder was fitted with {self.n_features}")
-        for j, (values, column) in enumerate(zip(columns, self.columns, strict=True)):
-            if (values.dtype == object) is not isinstance(column, _Levels):
-                raise TypeError(f"column {j} of X has {_kind(values)}, where fit saw {_kind(column)}")
+        if not isinstance(columns, np.ndarray) or len(self.centers) < self.n_features:
+            columns = [_as_fitted(j, values, column) for j, (values, column)
+                       in enumerate(zip(columns, self.columns, strict=True))]
         chosen = np.arange(len(columns[0])) if index is None else index
         out = np.zeros((len(chosen), self.n_outputs), self.dtype)
         self._write_numbers(columns, chosen, out)
-        one_hot, embedded = len(self.centers) + len(self.indicated), self.n_numbers
-        for values, column in zip(columns, self.columns, strict=True):
-            if isinstance(column, _Levels) and column.embedded:
-                out[:, embedded] = _found(values[chosen], column) + 1
+        one_hot, embedded, strange = len(self.centers) + len(self.indicated), self.n_numbers, []
+        for j, (values, column) in enumerate(zip(columns, self.columns, strict=True)):
+            if not isinstance(column, _Levels):
+                continue
+            levels = values[chosen]
+            found = _found(levels, column)
+            if (found < 0).all() and any(level is not None for level in levels):
+                strange.append(j)
+            if column.embedded:
+                out[:, embedded] = found + 1
                 embedded += 1
-            elif isinstance(column, _Levels):
-                _write_levels(_found(values[chosen], column), column, out[:, one_hot:one_hot + column.width])
+            else:
+                _write_levels(found, column, out[:, one_hot:one_hot + column.width])
                 one_hot += column.width
+        if strange:
+            warnings.warn(f"none of the categories in columns {strange} of X is one that fit saw: they say nothing",
+                          stacklevel=2)
         return out
 
     def _write_numbers(self, columns: Sequence[Array], chosen: NDArray[np.intp], out: Array) -> None:
@@ -199,9 +213,29 @@ def _write_levels(found: NDArray[np.int64], column: _Levels, into: Array) -> Non
         into[rows, found[rows]] = 1
 
 
-def _kind(column: Any) -> str:
-    categories = column.dtype == object if isinstance(column, np.ndarray) else isinstance(column, _Levels)
-    return "categories" if categories else "numbers"
+def _as_fitted(j: int, values: Array, column: _Numbers | _Levels) -> Array:
+    """Column j as numbers or texts, as `fit` saw it. A column that is missing throughout may be of either kind."""
+    if (values.dtype == object) is isinstance(column, _Levels):
+        return values
+    if values.dtype != object:
+        return _texts(values.tolist())
+    if any(value is not None for value in values):
+        raise TypeError(f"column {j} of X has categories, where fit saw numbers")
+    return np.full(len(values), np.nan)
+
+
+def _texts(values: Sequence[Any]) -> Array:
+    return np.array([value if type(value) is str else _text(value) for value in values], dtype=object)
+
+
+def _text(value: Any) -> str | None:
+    """Equal for equal values of all libraries' types; None for NaN."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (Real, Decimal)):
+        number: Any = value
+        return None if number != number else str(int(number)) if number % 1 == 0 else str(float(number))
+    return None if value is None else str(value)
 
 
 # ---- what users hand over -------------------------------------------------------------------------------------
@@ -219,34 +253,42 @@ def _columns(X: Any) -> Sequence[Array]:
     if not is_frame(X):
         rows = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", input_name="X")
         return rows.T
-    frame = _narwhals(X)
+    frame = as_frame(X)
     if not frame.shape[0] or not frame.shape[1]:
         raise ValueError(f"Found array with {frame.shape[0]} sample(s) and {frame.shape[1]} feature(s) (shape="
                          f"{frame.shape}) while a minimum of 1 is required.")
     return [_column(series) for series in frame.iter_columns()]
 
 
-def _narwhals(X: Any) -> Any:
+def as_frame(X: Any) -> Any:
+    """X as narwhals has it; TypeError, ValueError where it is no table in memory."""
     try:
         import narwhals.stable.v2 as nw
     except ModuleNotFoundError as error:
         raise ImportError("frames need narwhals, version 2 or later: pip install 'fastnn[sklearn]'") from error
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        return frame
-    if not hasattr(X, "__arrow_c_stream__"):
-        raise TypeError(f"X is a {type(X).__module__}.{type(X).__name__}; frames in memory and arrays are allowed")
-    return nw.from_arrow(X, backend="pyarrow")
+    try:
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+        if isinstance(frame, nw.DataFrame):
+            return frame
+        if not hasattr(X, "__arrow_c_stream__"):
+            raise TypeError(f"X is a {type(X).__module__}.{type(X).__name__}; frames in memory and arrays are allowed")
+        return nw.from_arrow(X, backend="pyarrow")
+    except (nw.exceptions.DuplicateError, ValueError) as error:
+        raise ValueError(f"X, a {type(X).__name__}, is no frame whose columns have different names: {error}") from error
 
 
 def _column(series: Any) -> Array:
     import narwhals.stable.v2 as nw
 
     dtype = series.dtype
-    if dtype.is_numeric() or dtype == nw.Boolean:
-        if not dtype.is_float() and (dtype == nw.Decimal or series.is_null().any()):
+    if dtype == nw.Unknown and series.is_null().all():      # the type of nothing
+        return np.full(len(series), np.nan)
+    values: Array
+    unnamed = dtype == nw.Unknown and series.to_numpy().dtype.kind in "biuf"    # pandas' sparse columns
+    if dtype.is_numeric() or dtype == nw.Boolean or unnamed:
+        if not unnamed and not dtype.is_float() and (dtype == nw.Decimal or series.is_null().any()):
             series = series.cast(nw.Float64)
-        values: Array = series.to_numpy()
+        values = series.to_numpy()
         if np.isinf(values).any():
             raise ValueError(f"Input X contains infinity or a value too large for {values.dtype!r}: column "
                              f"{series.name!r}")
@@ -254,6 +296,5 @@ def _column(series: Any) -> Array:
     if not isinstance(dtype, (nw.Categorical, nw.Enum, nw.String, nw.Object)):
         raise TypeError(f"column {series.name!r} of X has the type {dtype}; numbers, booleans and categories "
                         "(categorical, enumerated, strings, objects) are allowed")
-    values = series.cast(nw.String).to_numpy().astype(object)
-    values[series.is_null().to_numpy()] = None
-    return values
+    return _texts([None if missing else value
+                   for value, missing in zip(series.to_list(), series.is_null().to_list(), strict=True)])
