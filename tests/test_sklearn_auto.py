@@ -75,7 +75,8 @@ def test_attributes(kind, n_ens):
     assert estimator.transform(X).shape == (len(X), 256 * n_ens) == (len(X), len(estimator.get_feature_names_out()))
     outputs = estimator.model_.predict(estimator.encoder_.transform(X))
     if kind in ("numbers", "rows"):
-        np.testing.assert_array_equal(outputs.reshape(y.shape), estimator.predict(X))
+        numbers = outputs * estimator.target_scale_ + estimator.target_mean_
+        np.testing.assert_array_equal(numbers.reshape(y.shape), estimator.predict(X))
     else:
         np.testing.assert_array_equal(outputs, estimator.predict_proba(X)[:, -outputs.shape[1]:])
         order = np.argsort(estimator.decision_function(X).reshape(outputs.shape), axis=0)
@@ -156,7 +157,24 @@ def test_few_rows_are_all_trained_on():
 def test_dtypes(dtype, n, expected):
     estimator, X, y = make("numbers", hidden_layer_sizes=8, max_iter=1)
     X, y = np.resize(X, (n, 10)).astype(dtype), np.resize(y, n)
-    assert estimator.fit(X, y).model_.dtype == expected == estimator.predict(X).dtype.name
+    assert estimator.fit(X, y).model_.dtype == expected == estimator.transform(X).dtype.name
+    assert estimator.predict(X).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("scale", "offset"), [(1, 1e7), (1, 1e12), (1e39, 0), (1e150, 0), (1e-30, 0)])
+def test_far_targets(dtype, scale, offset):
+    estimator, X, y = make("numbers", max_iter=20, hidden_layer_sizes=32)
+    X = X.astype(dtype)
+    near = estimator.fit(X, y).score(X, y)
+    far = make("numbers", max_iter=20, hidden_layer_sizes=32)[0].fit(X, y * scale + offset)
+    assert far.score(X, y * scale + offset) == pytest.approx(near, abs=0.02)
+
+
+def test_targets_that_cannot_be_standardised():
+    estimator, X, y = make("numbers")
+    with pytest.raises(ValueError, match="y is too large to be standardised"):
+        estimator.fit(X, y * 1e300)
 
 
 def test_threads_change_no_bit():

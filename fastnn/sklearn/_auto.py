@@ -162,8 +162,12 @@ class Targets:
         if kind is None:
             self.last, self.loss = "linear", losses.MeanSquaredError()
             values = rows.chosen_targets.astype(np.float64)
-            self.center = np.average(values, axis=0, weights=rows.chosen_weights)
-            spread = np.sqrt(np.average((values - self.center) ** 2, axis=0, weights=rows.chosen_weights))
+            with np.errstate(over="ignore", invalid="ignore"):
+                self.center = np.average(values, axis=0, weights=rows.chosen_weights)
+                spread = np.sqrt(np.average((values - self.center) ** 2, axis=0, weights=rows.chosen_weights))
+            if not np.isfinite(spread).all():
+                raise ValueError("y is too large to be standardised: the mean of its squares must be finite in float64; "
+                                 f"received values up to {np.abs(values).max():g}")
             self.scale = np.where(spread > 0, spread, 1.0)
         elif kind == "multiclass":
             self.last, self.loss = "softmax", losses.SparseCategoricalCrossentropy(label_smoothing=SMOOTHING)
@@ -224,7 +228,7 @@ class TableProgress(Progress):
         if task.held is None or task.judge is None:
             return
         x, targets, weight = task.held
-        outputs = self.model.standard_outputs(x, task.threads)
+        outputs = self.model.outputs(x, task.threads)
         # A loss divides by the number of rows, the curves by the sum of the weights.
         total = 1.0 if weight is None else float(weight.mean())
         loss = logs["val_loss"] = task.judge(targets, outputs, weight) / total
@@ -270,7 +274,9 @@ def fit_table(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, given: tup
     shape = Shape(encoder.n_numbers, encoder.n_levels, hidden, (n_outputs, targets.last, settings.alpha / 2 / batch),
                   n_ens)
     network = realmlp(shape, estimator._random_state.randint(np.iinfo(np.int32).max), dtype, TableNetwork)
-    network.reference, network.center, network.scale = float(batch), targets.center, targets.scale
+    network.reference = float(batch)
+    if targets.center is not None and targets.scale is not None:
+        estimator.target_mean_, estimator.target_scale_ = targets.center, targets.scale
     rates = CosLog4(settings.learning_rate, settings.epochs * -(-rows.n // batch))
     network.compile(optimizers.Adam(rates, estimator.beta_1, settings.beta_2, estimator.epsilon,
                                     clipnorm=estimator.clipnorm), targets.objective.loss)

@@ -70,6 +70,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     coefs_: list[Array]
     intercepts_: list[Array]
     model_: Network
+    target_mean_: Array         # where preset="auto" standardised them
+    target_scale_: Array
 
     # ---- what the estimators say ----------------------------------------------------------------------------
 

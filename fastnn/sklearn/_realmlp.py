@@ -57,34 +57,18 @@ class Shape(NamedTuple):
 
 class TableNetwork(Network):
     """The networks of a `Shape` while they are trained, each for itself, their outputs side by side.
-
-    Attributes
-    ----------
-    center, scale : ndarray (n_outputs,) or None
-        Of the targets that they learn.
     """
 
     shape: Shape
-    center: Array | None = None
-    scale: Array | None = None
-
-    def standard_outputs(self, x: Array, threads: int) -> Array:
-        """The mean over the networks, (n, n_outputs)."""
-        return super().outputs(x, threads).reshape(len(x), self.shape.n_ens, -1).mean(axis=1)
 
     def outputs(self, x: Array, threads: int) -> Array:
-        """The same in the units of the targets."""
-        outputs = self.standard_outputs(x, threads)
-        return outputs if self.center is None else (outputs * self.scale + self.center).astype(outputs.dtype)
+        """The mean over the networks, (n, n_outputs)."""
+        return super().outputs(x, threads).reshape(len(x), self.shape.n_ens, -1).mean(axis=1)
 
     def joined(self) -> Network:
         """For prediction: one network whose outputs these are."""
         network = realmlp(self.shape, self.seed, self.dtype, Network)
         network._flat[...] = self._flat
-        if self.center is not None:
-            for last in network.dense[-self.shape.n_ens:]:
-                last.kernel = last.kernel * self.scale
-                last.bias = last.bias * self.scale + self.center
         network.reference = self.reference
         return network
 

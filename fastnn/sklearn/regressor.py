@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -112,6 +113,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ``"loss"``, ``"val_loss"`` where there is a validation set, and scores by name.
     n_iter_, t_ : int
         Epochs (lbfgs: iterations) of the last call, and samples that were trained on.
+    target_mean_, target_scale_ : ndarray (n_outputs,)
+        Of the targets, which ``preset="auto"`` standardises: a prediction is ``target_scale_ * output + target_mean_``.
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -249,6 +252,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
         outputs = self._outputs(X)
+        if "encoder_" in self.__dict__:     # in float64: float32 has no room for targets far from 0
+            outputs = outputs.astype(np.float64) * self.target_scale_ + self.target_mean_
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def __sklearn_tags__(self) -> Any:
