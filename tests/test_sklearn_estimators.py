@@ -15,7 +15,9 @@ import joblib
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
+from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -119,6 +121,53 @@ def test_validation_set_and_scores():
     assert model.score(X[:400], Y[:400]) == model.best_validation_score_ == max(model.validation_scores_)
     with pytest.raises(ValueError, match="X_val needs y_val"):
         model.fit(X, Y, X_val=X)
+
+
+def test_scores_are_weighted():
+    rng = np.random.default_rng(0)
+    weight, weight_val = rng.uniform(size=len(X)), rng.uniform(size=400)
+    seen = []
+
+    def plain(estimator, rows, labels):
+        seen.append(len(rows))
+        return 0.5
+
+    model = classifier(max_iter=2, scoring=["accuracy", plain], class_weight={0: 4.0, 1: 0.5})
+    model.fit(X, Y, weight, X_val=X[:400], y_val=Y[:400], sample_weight_val=weight_val)
+    by_class = np.where(Y == 0, 4.0, np.where(Y == 1, 0.5, 1.0))
+    assert model.history_["accuracy"][-1] == pytest.approx(model.score(X, Y, weight * by_class))
+    assert model.validation_scores_[-1] == pytest.approx(model.score(X[:400], Y[:400], weight_val * by_class[:400]))
+    assert seen == [len(X), 400] * 2
+    own = classifier(max_iter=3, early_stopping=True).fit(X, Y, weight).validation_scores_
+    np.testing.assert_allclose(classifier(max_iter=3, early_stopping=True, scoring="accuracy").fit(
+        X, Y, weight).validation_scores_, own)
+
+
+def test_scores_have_names_of_their_own():
+    def loss(estimator, rows, labels):
+        return 0.0
+
+    def val_accuracy(estimator, rows, labels):
+        return 0.0
+
+    for scoring in (["accuracy", "accuracy"], loss, ["accuracy", val_accuracy], [val_accuracy, "accuracy"]):
+        with pytest.raises(ValueError, match="scoring needs one name for each score"):
+            classifier(scoring=scoring).fit(X, Y)
+    metrics = [make_scorer(f1_score, average="macro"), make_scorer(accuracy_score)]
+    assert {"f1_score", "accuracy_score"} < set(classifier(max_iter=2, scoring=metrics).fit(X, Y).history_)
+
+
+@pytest.mark.parametrize("preset", ["sklearn", "auto"])
+def test_scores_of_frames(preset):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(IRIS, columns=list("abcd"))
+    options = {"preset": preset, "max_iter": 2, "scoring": "accuracy", "early_stopping": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        history = classifier(**options).fit(table, KINDS).history_
+        classifier(**options).fit(table, KINDS, X_val=table, y_val=KINDS)
+    assert history == classifier(**options).fit(IRIS, KINDS).history_
 
 
 def test_callbacks_of_both_libraries():
@@ -260,6 +309,23 @@ def test_divergence_is_told_in_its_epoch():
 def test_refused(parameters, message):
     with pytest.raises(ValueError, match=message):
         classifier(**parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("solver", [{"solver": "lbfgs"}, {"optimizer": "lbfgs"}], ids=str)
+@pytest.mark.parametrize("parameters", [{"scoring": "accuracy"}, {"callbacks": [fnn.callbacks.Callback()]},
+                                        {"clipnorm": 1.0}, {"learning_rate": fnn.schedules.CosineDecay(0.01, 225)}],
+                         ids=str)
+def test_what_lbfgs_has_no_use_for(solver, parameters):
+    with pytest.raises(ValueError, match=f"'lbfgs' takes no {next(iter(parameters))}"):
+        classifier(**solver, **parameters).fit(X, Y)
+    with pytest.raises(ValueError, match="'lbfgs' takes no X_val"):
+        classifier(**solver).fit(X, Y, X_val=X, y_val=Y)
+
+
+def test_an_lbfgs_object_has_its_own_parameters():
+    model = classifier(optimizer=fnn.optimizers.LBFGS(max_iter=2), max_iter=50).fit(X, Y)
+    assert model.n_iter_ == len(model.loss_curve_) == 2
+    assert classifier(optimizer=fnn.optimizers.LBFGS(max_iter=20, tol=10.0)).fit(X, Y).n_iter_ == 0
 
 
 def test_weights_that_say_nothing():

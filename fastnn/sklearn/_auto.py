@@ -166,8 +166,8 @@ class Targets:
                 self.center = np.average(values, axis=0, weights=rows.chosen_weights)
                 spread = np.sqrt(np.average((values - self.center) ** 2, axis=0, weights=rows.chosen_weights))
             if not np.isfinite(spread).all():
-                raise ValueError("y is too large to be standardised: the mean of its squares must be finite in float64; "
-                                 f"received values up to {np.abs(values).max():g}")
+                raise ValueError("y is too large to be standardised: the mean of its squares must be finite in "
+                                 f"float64; received values up to {np.abs(values).max():g}")
             self.scale = np.where(spread > 0, spread, 1.0)
         elif kind == "multiclass":
             self.last, self.loss = "softmax", losses.SparseCategoricalCrossentropy(label_smoothing=SMOOTHING)
@@ -337,5 +337,5 @@ def _task(estimator: BaseMLP, network: TableNetwork, encoder: TableEncoder, targ
     if held is not None:
         task.held = encoder.transform(held.X, held.index), targets.of(held), held.chosen_weights
         task.judge = targets.loss
-        task.X_val, task.y_val = held.scored(wanted)
+        (task.X_val, task.y_val), task.weight_val = held.scored(wanted), held.chosen_weights
     return task

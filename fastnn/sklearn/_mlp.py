@@ -15,8 +15,8 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_is_fitted, validate_data
 
 from fastnn import activations, optimizers, regularizers
 from fastnn._kernels.door import Exclusive
@@ -26,7 +26,7 @@ from fastnn.inputs import check_finite
 from fastnn.layers import Activation, BatchNormalization, Dense, Dropout, Input, Layer, SparseDense
 from fastnn.schedules import LearningRateSchedule
 from fastnn.sklearn._auto import checked_table, fit_table
-from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise
+from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise, refuse_of_epochs
 from fastnn.sklearn._network import Network, Samples
 from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
 from fastnn.sklearn._progress import Progress
@@ -141,8 +141,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             raise ValueError(f"n_ens={self.n_ens} needs preset='auto'; received preset={self.preset!r}")
         if "encoder_" in self.__dict__:     # of a fit with the other preset, from which this one cannot go on
             del self.encoder_, self.coefs_
+        if self._solver == "lbfgs":
+            refuse_of_epochs(self, given_validation[0])
         sizes = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        X_given = X
         X, y = self._checked(X, y, reset=first)
         encoded = self._encode(X, y, first, incremental)
         weight = self._weights(sample_weight, X, encoded)
@@ -154,7 +157,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             self._begin_stopping_rule()
         batch = self._batch_size(X.shape[0])
         network = self._network(dtype, float(batch))
-        task = self._task(network, X, y, encoded, weight, given_validation)
+        task = self._task(network, X, y, encoded, weight, given_validation, self._scored(X_given, X))
         if not incremental or network.optimizer is None or isinstance(network.optimizer, optimizers.LBFGS):
             network.compile(self._optimizer_of_parameters(), task.objective.loss)
         try:
@@ -212,27 +215,35 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 weight = own if weight is None else weight * own
         return _counting(weight)
 
+    def _scored(self, given: Any, X: Any) -> Any:
+        """What scorers get: the frame whose columns' names they would miss, else the checked array."""
+        wanted = self.scoring is not None or hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
+        return given if wanted and _get_feature_names(given) is not None else X
+
     def _task(self, network: Network, X: Any, y: Any, encoded: Array, weight: Array | None,
-              given: tuple[Any, Any, Any]) -> Task:
+              given: tuple[Any, Any, Any], scored: Any) -> Task:
         X_val, y_val, weight_val = given
-        encoded_val = None
+        encoded_val = scored_val = None
         if X_val is not None:
             if y_val is None:
                 raise ValueError("X_val needs y_val; received y_val=None")
+            scored_val = X_val
             X_val, y_val = self._checked(X_val, y_val, reset=False)
+            scored_val = self._scored(scored_val, X_val)
             encoded_val = self._encode(X_val, y_val, False, True)
             weight_val = self._weights(weight_val, X_val, encoded_val)
         elif y_val is not None or weight_val is not None:
             raise ValueError("y_val and sample_weight_val need X_val; received X_val=None")
         elif self.early_stopping and self._solver != "lbfgs":
-            (X, y, encoded, weight), (X_val, y_val, encoded_val, weight_val) = self._split(X, y, encoded, weight)
+            ((scored, X, y, encoded, weight), (scored_val, X_val, y_val, encoded_val, weight_val)
+             ) = self._split(scored, X, y, encoded, weight)
         objective, _ = self._objective(network.n_outputs)
         samples = self._samples(network, X, encoded, weight, objective)
         validation = None if X_val is None else self._samples(network, X_val, encoded_val, weight_val, objective)
         if validation is not None:
             validation.normalise(validation.n, None)
-        return Task(X, y, weight, samples, objective, self._threads(), self._own_score, self._scorers(), validation,
-                    X_val, y_val)
+        return Task(scored, y, weight, samples, objective, self._threads(), self._own_score, self._scorers(),
+                    validation, scored_val, y_val, weight_val)
 
     def _samples(self, network: Network, X: Any, y: Any, weight: Array | None, objective: Objective) -> Samples:
         if y.ndim == 1 and not objective.loss.sparse:
@@ -244,7 +255,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         X = _readable(X, network)
         return Samples(X, y, weight, objective.factor, network.n_outputs, objective.offsets(y))
 
-    def _split(self, X: Any, y: Any, encoded: Array, weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def _split(self, scored: Any, X: Any, y: Any, encoded: Array,
+               weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """What is trained on and what is held out, as scikit-learn draws it: by class where there are two."""
         stratify = np.where(encoded[:, 0], "True", "False") if self._labels_kind() == "binary" else None
         train, test = train_test_split(np.arange(X.shape[0]), random_state=self._random_state,
@@ -255,7 +267,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         parts = [tuple(None if a is None else a[rows] for a in (X, y, encoded, weight)) for rows in (train, test)]
         for *_, weight in parts:
             _counting(weight)
-        return parts[0], parts[1]
+        of_scorers = [part[0] if scored is X else _safe_indexing(scored, rows)
+                      for part, rows in zip(parts, (train, test), strict=True)]
+        return (of_scorers[0], *parts[0]), (of_scorers[1], *parts[1])
 
     def _labels_kind(self) -> str | None:
         return None
@@ -411,9 +425,17 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         scoring = self.scoring
         if scoring is None:
             return {}
-        names = scoring if isinstance(scoring, (list, tuple)) else [scoring]
-        return {name if isinstance(name, str) else getattr(name, "__name__", "score"): get_scorer(name)
-                for name in names}
+        scorers: dict[str, Any] = {}
+        taken = {"loss", "val_loss"}
+        for given in scoring if isinstance(scoring, (list, tuple)) else [scoring]:
+            scorer = get_scorer(given)
+            name = given if isinstance(given, str) else _name_of(scorer)
+            if taken & {name, f"val_{name}"}:
+                raise ValueError(f"scoring needs one name for each score, besides 'loss' and 'val_loss'; received "
+                                 f"{name!r} again: give the function another __name__")
+            taken |= {name, f"val_{name}"}
+            scorers[name] = scorer
+        return scorers
 
     def _threads(self) -> int:
         return threads_of(self.n_jobs)
@@ -493,6 +515,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         tags.input_tags.allow_nan = self.preset == "auto"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _name_of(scorer: Any) -> str:
+    """Of a function, or of the metric in a scorer of scikit-learn."""
+    return str(getattr(scorer, "__name__", getattr(getattr(scorer, "_score_func", None), "__name__", "score")))
 
 
 def _readable(X: Any, network: Network) -> Any:

@@ -65,11 +65,7 @@ class Progress(Callback):
 
     def _score(self, logs: Logs) -> None:
         """The scores that were asked for, on all samples and on the validation set."""
-        task = self.task
-        for name, scorer in task.scorers.items():
-            logs[name] = scorer(self.estimator, task.X, task.y)
-            if task.X_val is not None:
-                logs[f"val_{name}"] = scorer(self.estimator, task.X_val, task.y_val)
+        logs.update(self.task.scores(self.estimator))
 
     def _compare(self, logs: Logs) -> None:
         """Whether the epoch was better than those before it, by tol."""

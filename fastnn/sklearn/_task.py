@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,10 +48,10 @@ class Objective:
 class Task:
     """What training needs besides the network.
 
-    X, y : as the caller would score them
+    X, y : as the caller would score them, and sample_weight
     samples : what is trained on
     validation : samples for the stopping rule, or None, and their X, y and weights
-    scorers : by name, called with (estimator, X, y) after each epoch
+    scorers : by name, called with (estimator, X, y) after each epoch, and weights where they take them
     score : (outputs, encoded targets, weights) -> float, the estimator's own score
     """
 
@@ -65,6 +66,16 @@ class Task:
     validation: Samples | None = None
     X_val: Any = None
     y_val: Any = None
+    weight_val: Array | None = None
+
+    def scores(self, estimator: Any) -> dict[str, float]:
+        """Of all samples and of the validation set, which are called ``val_...``."""
+        sets = [("", self.X, self.y, self.sample_weight)]
+        if self.X_val is not None:
+            sets.append(("val_", self.X_val, self.y_val, self.weight_val))
+        return {part + name: scorer(estimator, X, y, **({} if weight is None or not _takes_weights(scorer) else
+                                                        {"sample_weight": weight}))
+                for name, scorer in self.scorers.items() for part, X, y, weight in sets}
 
     def reported(self, total: float, penalty: float) -> float:
         """The loss of the epoch in scikit-learn's terms."""
@@ -86,6 +97,14 @@ class Task:
     @property
     def validation_data(self) -> engine.Data | None:
         return None if self.validation is None else self.validation.data
+
+
+def _takes_weights(scorer: Any) -> bool:
+    """Whether a function, or the metric in a scorer of scikit-learn, has an argument for them."""
+    try:
+        return "sample_weight" in inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
+    except ValueError:      # a builtin without a signature
+        return False
 
 
 class Orders:

@@ -88,7 +88,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Share of the connections of hidden layers that exist, in (0, 1]; below 1 their ``coefs_`` are scipy.sparse.
     optimizer : str, Optimizer or None, default None
         Of :mod:`fastnn.optimizers`; takes the place of `solver`. A name takes the learning rate of the parameters
-        here; an object stays as it is.
+        here; an object stays as it is, `LBFGS` with its own `max_iter` and `tol` too.
     clipnorm : float or None, default None
         The gradient of each kernel and bias is shortened to this norm.
     scoring : str, callable, list of them or None, default None
