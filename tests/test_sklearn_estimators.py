@@ -42,7 +42,7 @@ def classifier(**parameters):
 # ---- scikit-learn's checks ----------------------------------------------------------------------------------
 
 
-@estimator_checks.parametrize_with_checks(BOTH)
+@estimator_checks.parametrize_with_checks([*BOTH, MLPClassifier(density=0.5)])
 @pytest.mark.filterwarnings("default")
 def test_check_estimator(estimator, check):
     check(estimator)
@@ -191,6 +191,13 @@ def test_kernels_are_live():
     model.intercepts_[1] = np.arange(10.0)
     np.testing.assert_allclose(model.predict(X), 9)
     assert model.coefs_[0] is model.model_.layers[0].kernel
+    model.coefs_ = tuple(np.ones(coef.shape) for coef in model.coefs_)
+    np.testing.assert_allclose(model.predict(X), 9)
+    assert model.coefs_[0] is model.model_.layers[0].kernel
+    model.intercepts_ = model.intercepts_[:1]
+    with pytest.raises(ValueError, match="intercepts_ must have 2 arrays; received 1"):
+        model.predict(X)
+    model.intercepts_ = list(model.model_.views()[1])
     model.coefs_[0] = np.zeros((3, 3))
     with pytest.raises(ValueError, match=r"coefs_\[0\] must have shape \(64, 30\); received \(3, 3\)"):
         model.predict(X)
@@ -326,6 +333,42 @@ def test_an_lbfgs_object_has_its_own_parameters():
     model = classifier(optimizer=fnn.optimizers.LBFGS(max_iter=2), max_iter=50).fit(X, Y)
     assert model.n_iter_ == len(model.loss_curve_) == 2
     assert classifier(optimizer=fnn.optimizers.LBFGS(max_iter=20, tol=10.0)).fit(X, Y).n_iter_ == 0
+
+
+@pytest.mark.parametrize(("parameters", "message"), [
+    ({"density": [0]}, r"density\[0\] must be a float in the range \(0.0, 1.0\]; received 0"),
+    ({"alpha": [0.1, -1]}, r"alpha\[1\] must be .*; received -1"),
+    ({"dropout": [None]}, r"dropout\[0\] must be .*; received None"),
+    ({"batch_norm": ["x"]}, r"batch_norm\[0\] must be .*; received 'x'"),
+    ({"activation": ["rellu"]}, r"activation\[0\] must be .*; received 'rellu'"),
+    ({"callbacks": [3]}, r"callbacks\[0\] must be an instance of .*Callback'; received 3"),
+    *(({"hidden_layer_sizes": sizes}, "hidden_layer_sizes takes integers") for sizes in (
+        (2.5,), (True,), True, ("a",), np.array([3.0]))),
+], ids=str)
+@pytest.mark.parametrize("preset", ["sklearn", "auto"])
+def test_elements_of_lists(parameters, message, preset):
+    with pytest.raises((ValueError, TypeError), match=message):
+        classifier(preset=preset, **parameters).fit(X, Y)
+
+
+@pytest.mark.parametrize("preset", ["sklearn", "auto"])
+@pytest.mark.parametrize(("y", "error", "message"), [
+    (np.full(150, "2020-01-01", "M8[D]"), TypeError, r"y has dtype datetime64\[D\]; numbers are allowed"),
+    (["1", "2", "3"] * 50, TypeError, r"y has dtype <U1; numbers are allowed"),
+    ([None] * 150, ValueError, "y contains None, NaN or infinity"),
+], ids=str)
+def test_targets_that_are_no_numbers(y, error, message, preset):
+    with pytest.raises(error, match=message):
+        MLPRegressor(preset=preset, max_iter=2).fit(IRIS, y)
+
+
+def test_labels_of_another_kind():
+    rows = np.eye(3, dtype=int)[KINDS]
+    model = classifier(max_iter=2).fit(IRIS, KINDS)
+    with pytest.raises(ValueError, match=r"y must be one of 3 classes for each sample; received shape \(150, 3\)"):
+        model.partial_fit(IRIS, rows)
+    with pytest.raises(ValueError, match=r"y must be indicator rows of 3 columns"):
+        model.fit(IRIS, rows).partial_fit(IRIS, KINDS)
 
 
 def test_weights_that_say_nothing():

@@ -27,7 +27,7 @@ from fastnn.errors import DivergenceError
 from fastnn.losses import Loss
 from fastnn.schedules import CosLog4
 from fastnn.sklearn._network import Network, Samples
-from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
+from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, hidden_sizes, per_layer
 from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._realmlp import Shape, TableNetwork, realmlp
 from fastnn.sklearn._tables import TableEncoder, as_frame, is_frame
@@ -75,10 +75,7 @@ class Settings:
                                  f"received {given[name]!r}")
         own = {name: value if _same(given[name], usual[name]) else given[name]
                for name, value in (NUMBERS if numbers else CLASSES).items()}
-        sizes = own["hidden_layer_sizes"]
-        sizes = [int(size) for size in (sizes if hasattr(sizes, "__iter__") else [sizes])]
-        if any(size <= 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        sizes = hidden_sizes(own["hidden_layer_sizes"])
         kinds = [activations.get(HIDDEN_ACTIVATIONS.get(kind, kind) if isinstance(kind, str) else kind)
                  for kind in per_layer("activation", own["activation"], len(sizes), "hidden layer")]
         rates = per_layer("dropout", given["dropout"], len(sizes), "hidden layer")

@@ -58,6 +58,8 @@ class Labels:
                 raise ValueError(f"y must be indicator rows of {len(self.classes)} columns; received shape "
                                  f"{rows.shape}")
             return rows != 0
+        if y.ndim != 1:
+            raise ValueError(f"y must be one of {len(self.classes)} classes for each sample; received shape {y.shape}")
         return np.searchsorted(self.classes, y).astype(np.int32)
 
     def decode(self, outputs: Array) -> Any:

@@ -28,7 +28,7 @@ from fastnn.schedules import LearningRateSchedule
 from fastnn.sklearn._auto import checked_table, fit_table
 from fastnn.sklearn._lbfgs import Packed, loss_and_gradient, minimise, refuse_of_epochs
 from fastnn.sklearn._network import Network, Samples
-from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, per_layer
+from fastnn.sklearn._parameters import HIDDEN_ACTIVATIONS, check_elements, hidden_sizes, per_layer
 from fastnn.sklearn._progress import Progress
 from fastnn.sklearn._task import Objective, Orders, Task
 from fastnn.sklearn._threads import threads_of
@@ -143,7 +143,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             del self.encoder_, self.coefs_
         if self._solver == "lbfgs":
             refuse_of_epochs(self, given_validation[0])
-        sizes = self._hidden_sizes()
+        sizes = hidden_sizes(self.hidden_layer_sizes)
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X_given = X
         X, y = self._checked(X, y, reset=first)
@@ -195,6 +195,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             network._flat[...] = progress.best
         if root is not None:
             root.call_on_fit_task_end(estimator=self, X=task.X, y=task.y, reconstruction_attributes={})
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_elements(self.get_params(deep=False))
 
     # ---- data -----------------------------------------------------------------------------------------------
 
@@ -281,13 +285,6 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if self.optimizer is None:
             return self.solver
         return "lbfgs" if isinstance(optimizers.get(self.optimizer), optimizers.LBFGS) else "own"
-
-    def _hidden_sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(sizes) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return [int(size) for size in sizes]
 
     def _batch_size(self, n: int) -> int:
         if self._solver == "lbfgs":
@@ -386,8 +383,13 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _current(self) -> Network:
         """The network, with what was assigned to ``coefs_`` and ``intercepts_`` since the last call."""
         network: Network = self.model_
-        for name, own, parameter, views in (("coefs_", self.coefs_, "kernel", network.views()[0]),
-                                            ("intercepts_", self.intercepts_, "bias", network.views()[1])):
+        for name, parameter, views in (("coefs_", "kernel", network.views()[0]),
+                                       ("intercepts_", "bias", network.views()[1])):
+            if not isinstance(getattr(self, name), list):
+                setattr(self, name, list(getattr(self, name)))
+            own = getattr(self, name)
+            if len(own) != len(views):
+                raise ValueError(f"{name} must have {len(views)} arrays; received {len(own)}")
             for i, (layer, view) in enumerate(zip(network.dense, views, strict=True)):
                 if own[i] is view:
                     continue
@@ -511,7 +513,8 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self.preset != "auto"
+        first = self.density[0] if isinstance(self.density, (list, tuple)) and self.density else self.density
+        tags.input_tags.sparse = self.preset != "auto" and first == 1   # sparse kernels take dense samples
         tags.input_tags.allow_nan = self.preset == "auto"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
@@ -530,7 +533,7 @@ def _readable(X: Any, network: Network) -> Any:
             check_finite(X, "X", network.dtype)
         return X
     if isinstance(network.dense[0], SparseDense):
-        raise ValueError("density below 1 in the first layer needs dense samples: X.toarray()")
+        raise ValueError("density below 1 in the first layer takes no sparse samples: X.toarray()")
     return as_csr(X, "X", network.dtype)
 
 

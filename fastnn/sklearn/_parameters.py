@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions, make_constraint
 
 from fastnn import activations, losses, optimizers
 from fastnn.callbacks import Callback
 from fastnn.schedules import LearningRateSchedule
 
-__all__ = ["CONSTRAINTS", "HIDDEN_ACTIVATIONS", "SOLVERS", "loss_constraint", "per_layer"]
+__all__ = ["CONSTRAINTS", "HIDDEN_ACTIVATIONS", "SOLVERS", "check_elements", "hidden_sizes", "loss_constraint",
+           "per_layer"]
 
 HIDDEN_ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}      # scikit-learn's names
 SOLVERS = ("sgd", "adam", "lbfgs")
@@ -60,6 +62,28 @@ CONSTRAINTS: dict[str, Any] = {
 def loss_constraint(*own: str) -> list[Any]:
     """Losses by the estimator's own names, by fastnn's, and as objects."""
     return [StrOptions({*own, *losses._TABLE}), losses.Loss]
+
+
+def check_elements(parameters: Mapping[str, Any]) -> None:
+    """The elements of lists must be what may stand alone, which scikit-learn's constraints do not say."""
+    for name in ("activation", "alpha", "dropout", "batch_norm", "density", "callbacks"):
+        value = parameters[name]
+        allowed = [make_constraint(one) for one in CONSTRAINTS[name] if one is not None and one not in _LISTS]
+        for i, element in enumerate(value if isinstance(value, (list, tuple)) else ()):
+            if not any(one.is_satisfied_by(element) for one in allowed):
+                raise InvalidParameterError(f"{name}[{i}] must be {' or '.join(map(str, allowed))}; received "
+                                            f"{element!r}")
+
+
+def hidden_sizes(value: Any) -> list[int]:
+    """`hidden_layer_sizes` as a list."""
+    sizes = list(value) if hasattr(value, "__iter__") else [value]
+    for size in sizes:
+        if not isinstance(size, Integral) or isinstance(size, bool):
+            raise TypeError(f"hidden_layer_sizes takes integers > 0; received {size!r}")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]
 
 
 def per_layer(name: str, value: Any, count: int, what: str) -> list[Any]:

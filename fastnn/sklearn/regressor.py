@@ -188,6 +188,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _encode(self, X: Any, y: Any, first: bool, incremental: bool) -> Array:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y has dtype {y.dtype}; numbers are allowed")
+        if not np.isfinite(y).all():
+            raise ValueError("y contains None, NaN or infinity; only finite numbers are allowed")
         if self._is_poisson and y.min() < 0:
             raise ValueError(f"loss={self.loss!r} needs y >= 0; received {y.min()}")
         rows = y[:, None] if y.ndim == 1 else y
