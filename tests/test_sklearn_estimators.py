@@ -362,6 +362,18 @@ def test_targets_that_are_no_numbers(y, error, message, preset):
         MLPRegressor(preset=preset, max_iter=2).fit(IRIS, y)
 
 
+@pytest.mark.parametrize("changed", [{"hidden_layer_sizes": (30, 20)}, {"hidden_layer_sizes": 31}, {"density": 0.5}],
+                         ids=str)
+def test_training_goes_on_with_the_same_layers(changed):
+    model = classifier(max_iter=2, warm_start=True).fit(IRIS, KINDS)
+    model.set_params(**changed)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="are not those of the network that is trained on"):
+            method(IRIS, KINDS)
+    assert model.set_params(warm_start=False).fit(IRIS, KINDS).n_iter_ == 2
+    assert model.set_params(density=[*[changed.get("density", 1.0)] * (model.n_layers_ - 2)]).partial_fit(IRIS, KINDS)
+
+
 def test_labels_of_another_kind():
     rows = np.eye(3, dtype=int)[KINDS]
     model = classifier(max_iter=2).fit(IRIS, KINDS)

@@ -144,7 +144,10 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         if self._solver == "lbfgs":
             refuse_of_epochs(self, given_validation[0])
         sizes = hidden_sizes(self.hidden_layer_sizes)
+        densities = per_layer("density", self.density, len(sizes), "hidden layer")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        if not first:
+            self._check_layers(sizes, densities)
         X_given = X
         X, y = self._checked(X, y, reset=first)
         encoded = self._encode(X, y, first, incremental)
@@ -286,6 +289,13 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             return self.solver
         return "lbfgs" if isinstance(optimizers.get(self.optimizer), optimizers.LBFGS) else "own"
 
+    def _check_layers(self, sizes: list[int], densities: list[float]) -> None:
+        """Of the network that is trained on, which the parameters cannot change."""
+        own = [int(np.shape(coef)[1]) for coef in self.coefs_[:-1]], getattr(self, "_densities", densities)
+        if own != (sizes, densities):
+            raise ValueError(f"hidden_layer_sizes={sizes} and density={densities} are not those of the network that is "
+                             f"trained on, {own[0]} and {own[1]}; fit with warm_start=False begins anew")
+
     def _batch_size(self, n: int) -> int:
         if self._solver == "lbfgs":
             return n
@@ -301,6 +311,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self.coefs_, self.intercepts_ = [], []
         names = self._activations(len(units) - 2)
         densities = per_layer("density", self.density, len(names), "hidden layer")
+        self._densities = densities
         for (n_in, n_out), name, density in zip(pairwise(units), [*names, names[-1] if names else self.activation],
                                                 [*densities, 1.0], strict=True):
             bound = np.sqrt((2.0 if name == "logistic" else 6.0) / (density * (n_in + n_out)))
