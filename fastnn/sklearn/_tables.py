@@ -270,6 +270,8 @@ def as_frame(X: Any) -> Any:
         frame = nw.from_native(X, eager_only=True, pass_through=True)
         if isinstance(frame, nw.DataFrame):
             return frame
+        if len(getattr(X, "shape", (0, 0))) != 2:
+            raise ValueError(f"it has the shape {X.shape}")
         if not hasattr(X, "__arrow_c_stream__"):
             raise TypeError(f"X is a {type(X).__module__}.{type(X).__name__}; frames in memory and arrays are allowed")
         return nw.from_arrow(X, backend="pyarrow")
