@@ -5,8 +5,8 @@
     python bench/sklearn_speed.py --threads 1 --clock cpu   # on a busy machine: seconds of the processor
     python bench/sklearn_speed.py --scores              # mean test scores over 5 seeds instead
 
-Each contestant fits in turn, so that a noisy minute hits both, and after a rest: OpenBLAS' threads look for work for some
-time after the last product, on cores that the next one needs. Fashion-MNIST is that of
+Each contestant fits in turn, so that a noisy minute hits both, and after a rest: OpenBLAS' threads look for work for
+some time after the last product, on cores that the next one needs. Fashion-MNIST is that of
 `fastnn.datasets.load_fashion_mnist`.
 """
 
