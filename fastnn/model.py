@@ -313,8 +313,7 @@ class Sequential(Trainer):
     # ---- programs -------------------------------------------------------------------------------------------
 
     def _reset_engine(self) -> None:
-        self._inference: engine.Pool | None = None
-        self._sparse_inference: engine.Pool | None = None
+        self._inference: dict[bool, engine.Pool] = {}   # for samples that are sparse or not, as those of _training
         self._training: tuple[Any, int, list[tuple[Layer, bool, float]], dict[bool, engine.Pool]] | None = None
         self._workspaces: dict[Any, engine.Runner] = {}
         self._grad: Array | None = None
@@ -329,14 +328,11 @@ class Sequential(Trainer):
         return lowered(self._layers, self.dtype, training, loss, inputs, rules, sparse, lazy)
 
     def _predicting(self, sparse: bool = False) -> engine.Pool:
-        found = self._sparse_inference if sparse else self._inference
-        if found is None:
-            found = engine.Pool(self._lower(training=False, sparse=sparse), self._flat)
-            if sparse:
-                self._sparse_inference = found
-            else:
-                self._inference = found
-        return found
+        pools = self._inference
+        pool = pools.get(sparse)
+        if pool is None:
+            pool = pools[sparse] = engine.Pool(self._lower(training=False, sparse=sparse), self._flat)
+        return pool
 
     def _evaluating(self, sparse: bool = False) -> engine.Pool:
         """Over the program of the compiled loss and optimizer and of the layers that are trainable now, for samples
@@ -345,13 +341,13 @@ class Sequential(Trainer):
         revision = optimizer._revision if optimizer is not None else 0
         if found is None or found[0] is not optimizer or found[1] != revision or _changed(found[2]):
             flags = [(layer, layer._trainable, layer._multiplier) for layer in self._family]
-            pools = {sparse: engine.Pool(self._lower(training=True, loss=self._loss, sparse=sparse), self._flat)}
             self._workspaces.clear()
-            self._training = found = optimizer, revision, flags, pools
-        pool = found[3].get(sparse)
+            self._training = found = optimizer, revision, flags, {}
+        pools = found[3]
+        pool = pools.get(sparse)
         if pool is None:
             program = self._lower(training=True, loss=self._loss, sparse=sparse)
-            pool = found[3][sparse] = engine.Pool(program, self._flat)
+            pool = pools[sparse] = engine.Pool(program, self._flat)
         return pool
 
     def _check_gradients(self) -> None:
@@ -706,7 +702,7 @@ class Sequential(Trainer):
                 self._running.work.program.replace_index(layer._offsets["kernel"], pattern._index)
             layer._pattern = pattern
         # No program may go on with an index of before, but for the one that is running.
-        self._inference = self._sparse_inference = self._training = None
+        self._inference, self._training = {}, None
         self._workspaces.clear()
 
     def _resize(self, changes: Sequence[Structure]) -> None:
@@ -871,8 +867,8 @@ class Sequential(Trainer):
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: everything but locks and compiled programs; the optimizer's slots as arrays."""
-        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_sparse_inference", "_training",
-                    "_workspaces", "_grad", "_state", "_run", "_search", "_running", "_before")
+        left_out = ("_busy", "_holder", "_building", "_flat", "_mask", "_inference", "_training", "_workspaces",
+                    "_grad", "_state", "_run", "_search", "_running", "_before")
         state = {key: value for key, value in self.__dict__.items() if key not in left_out}
         if self._state is not None:
             state["_optimizer"] = self._state.step, self._state.memory, self._state.blocks

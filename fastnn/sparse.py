@@ -14,9 +14,11 @@ import scipy  # its submodules load on first use
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import kernels
+from fastnn._kernels.door import first_unsorted
 from fastnn._kernels.sparse_ops import Index
 from fastnn.inputs import check_count, check_shape
 from fastnn.named import number
+from fastnn.sparse_inputs import row_of
 
 __all__ = ["Pattern", "densities", "erdos_renyi", "random_pattern"]
 
@@ -285,7 +287,7 @@ def _of_scipy(value: Any, name: str, valued: bool) -> tuple[Pattern, Array]:
         with np.errstate(over="ignore"):
             data = data.astype(np.float64)
     matrix = getattr(scipy.sparse, f"{value.format}_array")((data, *places), shape=shape).tocsr()
-    if _first_unsorted(matrix.indptr, matrix.indices) >= 0:
+    if first_unsorted(np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices)) >= 0:
         matrix = matrix.copy()  # the arrays are those of `value`
         matrix.sum_duplicates()
     return Pattern(shape, matrix.indptr, matrix.indices), matrix.data
@@ -330,19 +332,10 @@ def _check_columns(indices: Array, cols: int, name: str = "indices") -> None:
 
 def _check_ascending(indptr: Array, indices: Array) -> None:
     """Both are of the right range."""
-    entry = _first_unsorted(indptr, indices)
+    entry = first_unsorted(indptr, indices)
     if entry >= 0:
-        row = int(np.searchsorted(indptr, entry, side="right")) - 1
         raise ValueError(f"indices of a row must be ascending, each once; received {indices[entry - 1]}, then "
-                         f"{indices[entry]} in row {row}")
-
-
-def _first_unsorted(indptr: Array, indices: Array) -> int:
-    """The first entry that is not above the one before it in its row, or -1."""
-    wrong = indices[1:] <= indices[:-1]
-    starts = indptr[1:-1]
-    wrong[starts[(starts > 0) & (starts < indices.size)] - 1] = False
-    return int(np.argmax(wrong)) + 1 if wrong.any() else -1
+                         f"{indices[entry]} in row {row_of(indptr, entry)}")
 
 
 def _kept(array: Array, dtype: Any, copy: bool) -> Array:

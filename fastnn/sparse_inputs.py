@@ -183,12 +183,12 @@ def check_structure(indptr: Any, indices: Any, n: int, cols: int, name: str, len
     used = indices[:pointers[-1]]
     entry = first_outside(used, cols)
     if entry >= 0:
-        raise ValueError(f"{name} contains {column} {used[entry]} in {row} {_row_of(pointers, entry)} (entry {entry} "
+        raise ValueError(f"{name} contains {column} {used[entry]} in {row} {row_of(pointers, entry)} (entry {entry} "
                          f"of its indices); {column}s from 0 to {cols - 1} are allowed")
     entry = first_unsorted(pointers, used) if in_order else -1
     if entry >= 0:
         raise ValueError(f"{name} contains {column} {used[entry]} behind {column} {used[entry - 1]} in {row} "
-                         f"{_row_of(pointers, entry)}; sorted {column}s without duplicates are allowed")
+                         f"{row_of(pointers, entry)}; sorted {column}s without duplicates are allowed")
     return pointers, used
 
 
@@ -196,7 +196,8 @@ def _part(x: Any, attribute: str) -> Any:
     return getattr(x, attribute, None)
 
 
-def _row_of(indptr: Array, entry: int) -> int:
+def row_of(indptr: Array, entry: int) -> int:
+    """The row that an entry of compressed rows is in."""
     return int(np.searchsorted(indptr, entry, side="right")) - 1
 
 
@@ -244,7 +245,7 @@ def _finite(values: Array, name: str, indptr: Array) -> Array:
     if not all_values_finite(values):
         at = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"{name} contains NaN, infinity or a number too large for {values.dtype}, first in row "
-                         f"{_row_of(indptr, at)} (entry {at} of its data); only finite numbers are allowed")
+                         f"{row_of(indptr, at)} (entry {at} of its data); only finite numbers are allowed")
     return values
 
 

@@ -251,16 +251,16 @@ def test_many_threads_predict_and_evaluate_one_model_over_and_over():
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(model._inference.idle) <= 16
+    assert len(model._predicting().idle) <= 16
 
 
 def test_runners_of_large_batches_are_not_kept():
     model = fnn.Sequential([layers.Dense(3000), layers.Dense(2)], seed=0)
     model.build((FEATURES,))
     model.predict(numbers(1000, FEATURES), n_threads=2)
-    assert not model._inference.idle
+    assert not model._predicting().idle
     model.predict(numbers(1, FEATURES))
-    assert len(model._inference.idle) == 1
+    assert len(model._predicting().idle) == 1
 
 
 def test_calls_do_not_hold_on_to_their_arrays():

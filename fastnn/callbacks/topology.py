@@ -94,7 +94,7 @@ def _rewired(layer: SparseDense, kept: Mask, positions: Positions, fresh: Array)
 def _free(pattern: Pattern, number_of: int, key: tuple[int, ...]) -> Positions:
     """So many of the positions where no entry is."""
     seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
-    ranks = kernels.random_positions(math.prod(pattern.shape) - pattern.nnz, number_of, seed=seed)
+    ranks = kernels.random_positions(_n_free(pattern), number_of, seed=seed)
     return kernels.free_positions(ranks, pattern.shape, pattern.indptr, pattern.indices)
 
 

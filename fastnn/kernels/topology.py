@@ -14,6 +14,7 @@ import numpy as np
 from fastnn._kernels import calls
 from fastnn._kernels.door import first_unsorted
 from fastnn.kernels.checks import Array, _integer, _whole
+from fastnn.sparse_inputs import row_of
 
 __all__ = ["compressed_rows", "drop_smallest", "free_positions", "merge_pattern", "random_positions"]
 
@@ -264,7 +265,7 @@ def _pattern(indptr: Any, indices: Any, rows: int, cols: int) -> tuple[Array, Ar
 def _unsorted(indptr: Array, indices: Array) -> tuple[int, int]:
     """Row and place of the first entry that is not above the one before it in its row; the place is -1 for none."""
     entry = first_unsorted(indptr, indices)
-    return int(np.searchsorted(indptr, entry, side="right")) - 1, entry
+    return row_of(indptr, entry), entry
 
 
 def _flags(name: str, value: Any, n: int) -> Array:

@@ -293,9 +293,7 @@ def _begin(estimator: BaseMLP, encoder: TableEncoder, network: TableNetwork, n_l
     estimator.n_layers_ = n_layers
     _, estimator.out_activation_ = estimator._objective(estimator.n_outputs_)
     estimator.loss_curve_, estimator.history_ = [], {}
-    estimator.best_loss_ = None if validates else np.inf
-    estimator.validation_scores_ = [] if validates else None
-    estimator.best_validation_score_ = -np.inf if validates else None
+    estimator._begin_stopping_rule(validates)
     _take(estimator, network)
 
 
@@ -312,10 +310,6 @@ def _rows(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, given: tuple[A
     estimator.n_outputs_ = estimator._n_outputs
     estimator._random_state = check_random_state(estimator.random_state)
     X_val, y_val, weight_val = given
-    if X_val is None and not (y_val is None and weight_val is None):
-        raise ValueError("y_val and sample_weight_val need X_val; received X_val=None")
-    if X_val is not None and y_val is None:
-        raise ValueError("X_val needs y_val; received y_val=None")
     if X_val is not None:
         return rows, Rows.of(estimator, X_val, y_val, weight_val, first=False)
     by_class = estimator._labels_kind() in ("binary", "multiclass")
@@ -325,7 +319,7 @@ def _rows(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, given: tuple[A
 def _task(estimator: BaseMLP, network: TableNetwork, encoder: TableEncoder, targets: Targets, rows: Rows,
           held: Rows | None) -> TableTask:
     scorers = estimator._scorers()
-    wanted = bool(scorers) or hasattr(estimator, "_skl_callbacks") or hasattr(estimator, "_parent_callback_ctx")
+    wanted = bool(scorers) or estimator._has_skl_callbacks
     objective = targets.objective
     samples = Samples(encoder.transform(rows.X, rows.index), targets.of_all(rows), rows.chosen_weights,
                       objective.factor, network.n_outputs, targets.offsets(rows.n))

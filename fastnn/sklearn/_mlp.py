@@ -134,6 +134,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._validate_params()
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
+        X_val, y_val, weight_val = given_validation
+        if X_val is None and not (y_val is None and weight_val is None):
+            raise ValueError("y_val and sample_weight_val need X_val; received X_val=None")
+        if X_val is not None and y_val is None:
+            raise ValueError("X_val needs y_val; received y_val=None")
         if self.preset == "auto":
             fit_table(self, X, y, sample_weight, given_validation)
             return self
@@ -155,9 +160,9 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         self._random_state = check_random_state(self.random_state)
         dtype = "float64" if self._solver == "lbfgs" else X.dtype.name
         if first:
-            self._initialize([X.shape[1], *sizes, self._n_outputs], dtype)
+            self._initialize([X.shape[1], *sizes, self._n_outputs], densities, dtype)
         if self._solver != "lbfgs" and "best_loss_" not in self.__dict__:
-            self._begin_stopping_rule()
+            self._begin_stopping_rule(self.early_stopping)
         batch = self._batch_size(X.shape[0])
         network = self._network(dtype, float(batch))
         task = self._task(network, X, y, encoded, weight, given_validation, self._scored(X_given, X))
@@ -183,7 +188,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
     def _epochs(self, network: Network, task: Task, batch: int, epochs: int, incremental: bool = False,
                 kind: type[Progress] = Progress) -> None:
         root = None
-        if hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx"):
+        if self._has_skl_callbacks:
             root = self._init_callback_context(max_subtasks=epochs)
             root.call_on_fit_task_begin(estimator=self, X=task.X, y=task.y)
         progress = kind(self, task, incremental, root)
@@ -222,9 +227,14 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
                 weight = own if weight is None else weight * own
         return _counting(weight)
 
+    @property
+    def _has_skl_callbacks(self) -> bool:
+        """Whether callbacks of scikit-learn's, its own or a search's, watch the fit."""
+        return hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
+
     def _scored(self, given: Any, X: Any) -> Any:
         """What scorers get: the frame whose columns' names they would miss, else the checked array."""
-        wanted = self.scoring is not None or hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
+        wanted = self.scoring is not None or self._has_skl_callbacks
         return given if wanted and _get_feature_names(given) is not None else X
 
     def _task(self, network: Network, X: Any, y: Any, encoded: Array, weight: Array | None,
@@ -232,15 +242,11 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         X_val, y_val, weight_val = given
         encoded_val = scored_val = None
         if X_val is not None:
-            if y_val is None:
-                raise ValueError("X_val needs y_val; received y_val=None")
             scored_val = X_val
             X_val, y_val = self._checked(X_val, y_val, reset=False)
             scored_val = self._scored(scored_val, X_val)
             encoded_val = self._encode(X_val, y_val, False, True)
             weight_val = self._weights(weight_val, X_val, encoded_val)
-        elif y_val is not None or weight_val is not None:
-            raise ValueError("y_val and sample_weight_val need X_val; received X_val=None")
         elif self.early_stopping and self._solver != "lbfgs":
             ((scored, X, y, encoded, weight), (scored_val, X_val, y_val, encoded_val, weight_val)
              ) = self._split(scored, X, y, encoded, weight)
@@ -303,14 +309,13 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             return min(AUTO_BATCH, n)
         return min(int(self.batch_size), n)
 
-    def _initialize(self, units: Sequence[int], dtype: str) -> None:
+    def _initialize(self, units: Sequence[int], densities: list[float], dtype: str) -> None:
         """The attributes of a fit that begins, and initial parameters in scikit-learn's order of draws."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_, self.n_outputs_ = len(units), units[-1]
         _, self.out_activation_ = self._objective(self.n_outputs_)
         self.coefs_, self.intercepts_ = [], []
         names = self._activations(len(units) - 2)
-        densities = per_layer("density", self.density, len(names), "hidden layer")
         self._densities = densities
         for (n_in, n_out), name, density in zip(pairwise(units), [*names, names[-1] if names else self.activation],
                                                 [*densities, 1.0], strict=True):
@@ -321,12 +326,12 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         for name in ("model_", "best_loss_", "validation_scores_", "best_validation_score_"):
             self.__dict__.pop(name, None)
 
-    def _begin_stopping_rule(self) -> None:
+    def _begin_stopping_rule(self, validates: bool) -> None:
         """The attributes by which training is stopped; lbfgs has a rule of its own, and none of them."""
         self._no_improvement_count = 0
-        self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_ = [] if self.early_stopping else None
-        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if validates else np.inf
+        self.validation_scores_ = [] if validates else None
+        self.best_validation_score_ = -np.inf if validates else None
 
     def _kernel(self, n_in: int, n_out: int, density: float, bound: float, dtype: str) -> Any:
         """Uniform numbers, (n_in, n_out); below a density of 1 at random places."""
@@ -373,6 +378,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
         alphas = per_layer("alpha", self.alpha, n_hidden + 1, "layer")
         norms = per_layer("batch_norm", self.batch_norm, n_hidden, "hidden layer")
         rates = per_layer("dropout", self.dropout, n_hidden, "hidden layer")
+        names = self._activations(n_hidden)
         layers: list[Layer] = []
         last = activations.get(OUT_ACTIVATIONS.get(self.out_activation_, self.out_activation_))
         for i, size in enumerate(units[1:]):
@@ -380,7 +386,7 @@ class BaseMLP(CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, Transformer
             if i == n_hidden:
                 layers.append(Dense(size, last, kernel_regularizer=penalty))
                 continue
-            name = self._activations(n_hidden)[i]
+            name = names[i]
             activation = activations.get(HIDDEN_ACTIVATIONS.get(name, name) if isinstance(name, str) else name)
             own = None if norms[i] else activation
             if issparse(self.coefs_[i]):
