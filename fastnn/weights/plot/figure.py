@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs", "legend",
-           "library", "log_limits", "new_axes", "panels", "pixels", "style", "thousands"]
+__all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs",
+           "legend", "library", "log_limits", "new_axes", "panels", "pixels", "style", "thousands"]
 
 Axes = Any
 

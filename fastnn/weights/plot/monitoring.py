@@ -89,7 +89,7 @@ def ridge(monitor: WeightMonitor, weight: str, *, most: int = 25, ax: Axes = Non
         base = len(chosen) - 1 - place
         ax.fill_between(x, base, base + y, facecolor=colour, edgecolor="w", linewidth=0.7, zorder=2 + place)
     step = -(-len(chosen) // 13)
-    places = range(0, len(chosen), step)
+    places = range((len(chosen) - 1) % step, len(chosen), step)
     ax.set_yticks([len(chosen) - 1 - place for place in places],
                   [str(monitor.epochs[chosen[place]] + 1) for place in places])
     ax.axvline(0, color=GUIDE, linewidth=0.8, linestyle=":", zorder=1)
