@@ -214,6 +214,25 @@ def test_the_monitor_remembers_histograms(trained):
         again.set_state(state | {"histograms.dense.kernel": np.zeros(3)})
 
 
+def test_histograms_go_on_with_a_run(tmp_path):
+    def fit(*callbacks):
+        model = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(3), fnn.layers.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        monitor = fnn.weights.WeightMonitor(histogram_bins=8)
+        model.fit(X, Y, epochs=4, verbose=0, callbacks=[monitor, *callbacks])
+        return monitor
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fit(fnn.callbacks.BackupAndRestore(tmp_path / "run"), fnn.callbacks.LambdaCallback(on_epoch_begin=stop))
+    whole, again = fit(), fit(fnn.callbacks.BackupAndRestore(tmp_path / "run"))
+    for name, found in whole.histograms.items():
+        assert [one.counts.tolist() for one in found] == [one.counts.tolist() for one in again.histograms[name]]
+
+
 def test_a_ridge_for_each_epoch(trained):
     _, _, monitor = trained
     ax = plot.ridge(monitor, "dense.kernel")
