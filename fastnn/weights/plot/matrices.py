@@ -237,7 +237,7 @@ def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any
         axis.set_title(f"{plain(layer.path)}\n{notes}", fontsize="medium")
         axis.set_xlabel("weight")
         axis.set_ylabel("count")
-        axis.xaxis.set_major_locator(library().ticker.MaxNLocator(5))
+        axis.xaxis.set_major_locator(library().ticker.MaxNLocator(4))
         axis.yaxis.set_major_locator(library().ticker.MaxNLocator(5, integer=True))
     return axes
 
