@@ -9,6 +9,7 @@ from fastnn.callbacks.divergence import TerminateOnNaN
 from fastnn.callbacks.freezing import Freezer, Unfreezer
 from fastnn.callbacks.functions import LambdaCallback
 from fastnn.callbacks.history import History
+from fastnn.callbacks.movie import WeightMovie
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.stopping import EarlyStopping
@@ -33,4 +34,5 @@ __all__ = [
     "SwapEMAWeights",
     "TerminateOnNaN",
     "Unfreezer",
+    "WeightMovie",
 ]
