@@ -13,6 +13,7 @@ from fastnn.callbacks.movie import WeightMovie
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.callbacks.tensorboard import TensorBoard
 from fastnn.callbacks.topology import SET, NeuronPruning, RigL
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "RigL",
     "SET",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Unfreezer",
     "WeightMovie",
