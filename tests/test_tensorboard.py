@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -431,6 +432,24 @@ class Full:
         return getattr(self.file, name)
 
 
+def test_a_file_that_may_not_grow(tmp_path):
+    """The system itself refuses to write on, in the middle of a record."""
+    pytest.importorskip("resource")
+    code = f"""if True:
+        import resource, sys
+        sys.path[:0] = {sys.path!r}
+        from test_tensorboard import callbacks, fit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        _, history = fit(callbacks.TensorBoard({str(tmp_path)!r}, histogram_freq=1), epochs=20)
+        print(len(history.epoch))
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "20\n", ran.stderr
+    assert ran.stderr.count("TensorBoard ends here") == 1 and "File too large" in ran.stderr
+    steps = [event.step for event in records(tmp_path / "train") if len(event.summary.value) == 6]
+    assert steps == list(range(len(steps))) and 1 < len(steps) < 20
+
+
 def test_embeddings_that_cannot_be_written(tmp_path):
     class Fail(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -532,7 +551,5 @@ def test_what_does_not_suit_the_model_stops_before_the_first_epoch(tmp_path, opt
 
 
 def test_importing_fastnn_imports_no_library_for_it():
-    import subprocess
-
     code = "import sys, fastnn; print([name for name in ('tensorboardX', 'PIL', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
