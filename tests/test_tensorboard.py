@@ -107,6 +107,13 @@ def test_rates_of_a_schedule_inside_the_epoch(tmp_path):
     assert scalars(reader, "epoch_learning_rate") == [(i, pytest.approx(0.1 * 0.5**(5 * i + 4))) for i in range(3)]
 
 
+def test_the_rate_is_that_of_the_epoch(tmp_path):
+    board = callbacks.TensorBoard(tmp_path)
+    fit(board, callbacks=[callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=100), board])
+    assert [rate for _, rate in scalars(read(tmp_path / "train"), "epoch_learning_rate")] == [
+        pytest.approx(rate) for rate in (1e-3, 1e-3, 5e-4)]
+
+
 def test_histograms_count_all_weights(tmp_path):
     x, y = data()
     model, _ = fit(callbacks.TensorBoard(tmp_path, histogram_freq=2, gradient_data=(x[:30], y[:30])), epochs=4)
@@ -229,6 +236,24 @@ def test_text_and_hyper_parameters(tmp_path):
     assert found["_hparams_/session_end_info"].session_end_info.status == 1  # success
 
 
+def test_the_optimizer_with_what_was_chosen():
+    from fastnn.callbacks.tensorboard import _parameters
+
+    said = {}
+
+    class Look(callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            said.update(_parameters(self.model))
+
+    for optimizer, name, rate, schedule in (
+        (fnn.optimizers.SGD(0.5, momentum=0.9), "SGD(momentum=0.9)", 0.5, "constant"),
+        (fnn.optimizers.AdamW(fnn.schedules.CosineDecay(0.2, 9)), "AdamW", 0.2, "CosineDecay"),
+        (fnn.optimizers.LBFGS(), "LBFGS", 0.0, "constant"),
+    ):
+        fit(None, network(optimizer=optimizer), callbacks=[Look()], epochs=1)
+        assert (said["optimizer"], said["learning_rate"], said["schedule"]) == (name, rate, schedule)
+
+
 def test_embeddings(tmp_path):
     config = pytest.importorskip("tensorboard.plugins.projector.projector_config_pb2")
     from google.protobuf import text_format
@@ -327,16 +352,22 @@ def test_a_run_that_goes_on_from_a_file(tmp_path):
                 raise InterruptedError
 
     def boards():
-        return [callbacks.TensorBoard(tmp_path / "logs", update_freq=1), Stop()]
+        return [callbacks.TensorBoard(tmp_path / "logs", update_freq=1, write_steps_per_second=True), Stop()]
 
-    model, (x, y) = network(), data()
+    def rate():
+        return fnn.optimizers.SGD(fnn.schedules.ExponentialDecay(0.1, 1, 0.5))
+
+    model, (x, y) = network(optimizer=rate()), data()
     with pytest.raises(InterruptedError):
         model.fit(x, y, epochs=2, verbose=0, callbacks=boards())
-    model = network()
+    model = network(optimizer=rate())
     model.fit(x, y, epochs=4, verbose=0, callbacks=boards(), resume=tmp_path / "run.safetensors")
     reader = read(tmp_path / "logs/train")
     losses = scalars(reader, "epoch_loss")  # the epoch that ended with the file is told of twice
     assert [step for step, _ in losses] == [0, 1, 1, 2, 3] and losses[1] == losses[2]
+    assert dict(scalars(reader, "epoch_learning_rate")) == {i: pytest.approx(0.1 * 0.5**(3 * i + 2)) for i in range(4)}
+    assert dict(scalars(reader, "batch_learning_rate")) == {i: pytest.approx(0.1 * 0.5**i) for i in range(12)}
+    assert [step for step, _ in scalars(reader, "epoch_steps_per_second")] == [0, 1, 2, 3]
     assert [step for step, _ in scalars(reader, "batch_loss")] == list(range(12))
 
 
@@ -525,6 +556,7 @@ def test_missing_libraries(monkeypatch):
     ({"embeddings_data": [[1]]}, ValueError, "need each other"),
     ({"gradient_data": [1]}, ValueError, r"gradient_data must be \(x, y\)"),
     ({"gradient_data": (1, 2)}, ValueError, "needs histogram_freq"),
+    ({"image_shape": 5}, TypeError, "image_shape"),
     ({"hparams": [1]}, TypeError, "hparams must be a dict"),
     ({"hparams": {"a": [1]}}, TypeError, "'a'"),
 ])

@@ -14,7 +14,7 @@ from fastnn.callbacks.base import Logs
 from fastnn.callbacks.pictures import SHADES, view_of
 from fastnn.callbacks.recorder import Recorder, needs
 from fastnn.files import StrPath, check_path, write_file
-from fastnn.inputs import check_count
+from fastnn.inputs import check_count, check_shape
 from fastnn.layers import Layer
 from fastnn.layers.base import layer_of
 from fastnn.named import number
@@ -99,7 +99,7 @@ class WeightMovie(Recorder):
         self.size = check_count("size", size, low=16, high=2048)
         self.path = None if path is None else check_path("path", path)
         self.fps = number("fps", fps, "(0, 50]")
-        self.image_shape = None if image_shape is None else tuple(image_shape)
+        self.image_shape = None if image_shape is None else check_shape("image_shape", image_shape)
         if path is not None:
             needs("WeightMovie", "PIL", "pillow")
         self.frames: list[NDArray[np.float16]] = []
