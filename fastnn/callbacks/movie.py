@@ -138,8 +138,8 @@ class WeightMovie(Recorder):
             self.frames, self.steps, self.interval = self.frames[::2], self.steps[::2], 2 * self.interval
         if last or self._batch % self.interval == 0:
             values = self._view.of(self._shown)
-            self.frames.append(values.clip(-LARGEST, LARGEST).astype(np.float16))
             self.steps.append(self._batch)
+            self.frames.append(values.clip(-LARGEST, LARGEST).astype(np.float16))
 
     def save(self, path: StrPath, fps: float | None = None) -> None:
         """Write the frames as a GIF, in one step.
@@ -171,7 +171,7 @@ class WeightMovie(Recorder):
         limit = _limit(self.frames)
         width = len(f"step {self.steps[-1]:,}")
         pictures = [_labelled(*self._view.picture(frame.astype(np.float64), limit), f"step {step:,}", width)
-                    for frame, step in zip(self.frames, self.steps, strict=True)]
+                    for frame, step in zip(self.frames, self.steps, strict=False)]  # Ctrl-C may come between the two
         each = max(20, round(100 / rate) * 10)  # GIF counts hundredths of a second
         file = io.BytesIO()
         pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
