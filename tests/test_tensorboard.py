@@ -205,6 +205,14 @@ def test_pictures_show_the_kernel():
     assert np.array_equal(tiles[3], model.layers[1].kernel[:, 3].reshape(6, 6))
 
 
+def test_a_later_layer_looks_at_no_image_though_the_numbers_agree():
+    from fastnn.callbacks.pictures import view_of
+
+    model = fnn.Sequential([fnn.Input((6, 6)), layers.Flatten(), layers.Rescaling(2), layers.Dense(36),
+                            layers.Dense(3)])
+    assert view_of(model, model.layers[2], 64).tile == (6, 6) and view_of(model, model.layers[3], 64).tile is None
+
+
 @pytest.mark.parametrize("shape", [(40, 30), (7, 5), (33, 64)])
 def test_blocks_of_a_sparse_kernel_are_those_of_the_dense_matrix(shape):
     from fastnn.callbacks.pictures import view_of
@@ -566,10 +574,10 @@ def test_bad_arguments(options, error, said):
 
 
 @pytest.mark.parametrize(("options", "error", "said"), [
-    ({"embeddings_layer": "dens"}, ValueError, "no layer 'dens'. Did you mean 'dense'"),
-    ({"embeddings_layer": 9}, ValueError, "no layer 9"),
+    ({"embeddings_layer": "dens"}, ValueError, "'dens'.* Did you mean 'dense'"),
+    ({"embeddings_layer": 9}, ValueError, "received 9"),
     ({"embeddings_layer": 1.5}, TypeError, "a name, an index or a layer"),
-    ({"embeddings_layer": layers.Dense(3)}, ValueError, "no layer"),
+    ({"embeddings_layer": layers.Dense(3)}, ValueError, "no layer of the model"),
     ({"embeddings_data": np.zeros((4, 9))}, ValueError, "embeddings_data"),
     ({"embeddings_metadata": [1, 2]}, ValueError, "one label for each of the 80 samples"),
     ({"gradient_data": (np.zeros((4, 9)), [1] * 4), "histogram_freq": 1}, ValueError, "x"),

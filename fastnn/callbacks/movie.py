@@ -16,7 +16,6 @@ from fastnn.callbacks.recorder import Recorder, needs
 from fastnn.files import StrPath, check_path, write_file
 from fastnn.inputs import check_count, check_shape
 from fastnn.layers import Layer
-from fastnn.layers.base import layer_of
 from fastnn.named import number
 
 __all__ = ["WeightMovie"]
@@ -108,6 +107,8 @@ class WeightMovie(Recorder):
         self._unsaved = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        from fastnn.weights.plot.select import layer_of  # weights know of callbacks
+
         self._shown = layer_of(self.model, self.layer)
         self._view = view_of(self.model, self._shown, self.size, self.image_shape)
         if self.path is not None:
@@ -171,7 +172,7 @@ class WeightMovie(Recorder):
         limit = _limit(self.frames)
         width = len(f"step {self.steps[-1]:,}")
         pictures = [_labelled(*self._view.picture(frame.astype(np.float64), limit), f"step {step:,}", width)
-                    for frame, step in zip(self.frames, self.steps, strict=False)]  # Ctrl-C may come between the two
+                    for frame, step in zip(self.frames, self.steps, strict=False)]  # Ctrl-C may come between them
         each = max(20, round(100 / rate) * 10)  # GIF counts hundredths of a second
         file = io.BytesIO()
         pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from fastnn import optimizers
 from fastnn.callbacks import events
 from fastnn.callbacks.base import Logs
-from fastnn.callbacks.pictures import View, kernel_shape, view_of
+from fastnn.callbacks.pictures import View, view_of
 from fastnn.callbacks.projector import Projector, images_of, labels_of
 from fastnn.callbacks.recorder import Recorder, needs
 from fastnn.errors import DivergenceError
 from fastnn.files import StrPath, check_path
 from fastnn.inputs import as_features, check_count, check_shape
 from fastnn.layers import Layer
-from fastnn.layers.base import layer_of
 from fastnn.named import one_of
 
 __all__ = ["TensorBoard"]
@@ -288,6 +287,8 @@ class TensorBoard(Recorder):
         layers = self.model.layers
         if self.embeddings_layer is None:
             return layers[max(len(layers) - 2, 0)]
+        from fastnn.weights.plot.select import layer_of  # weights know of callbacks
+
         layer = layer_of(self.model, self.embeddings_layer)
         if not any(layer is own for own in layers):
             raise ValueError(f"embeddings_layer must be one of the model's own layers; {layer.path!r} is inside one")
@@ -311,7 +312,9 @@ class TensorBoard(Recorder):
 
     def _kernels(self) -> list[tuple[Layer, View]]:
         """The first one may look at images."""
-        found = [leaf for leaf in self.model._leaves() if kernel_shape(leaf) is not None]
+        from fastnn.weights.plot.select import kernel_of
+
+        found = [leaf for leaf in self.model._leaves() if kernel_of(leaf) is not None]
         return [(leaf, view_of(self.model, leaf, SIDE, None if i else self.image_shape))
                 for i, leaf in enumerate(found)]
 
