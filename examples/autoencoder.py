@@ -73,7 +73,7 @@ plt.show()
 # --------
 # Its first two principal components: nobody told the network the classes, and yet they lie apart.
 
-fnn.weights.plot.activations(model, "code", x_test, y_test, method="pca")
+fnn.weights.plot.activations(model, "code", x_test, np.array(NAMES)[y_test], method="pca")
 plt.show()
 
 # %%

@@ -6,7 +6,7 @@ A network whose weights are -1 and 1, trained by rounding real numbers in every 
 "BinaryConnect", 2015) and packed in the end: 64 weights in a word, for predictions that are the same to the bit. You
 see what that costs in accuracy, what it saves, and the real numbers behind the bits.
 
-`bench/reproductions/binary_connect.py` trains a larger network beside one of real numbers.
+``bench/reproductions/binary_connect.py`` trains a larger network beside one of real numbers.
 """
 
 import tempfile

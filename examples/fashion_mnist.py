@@ -9,6 +9,7 @@ reach, when the network begins to learn by heart, what it mistakes for what, and
 import time
 
 import matplotlib.pyplot as plt  # pip install "fastnn[viz]"
+import numpy as np
 
 import fastnn as fnn
 
@@ -52,7 +53,7 @@ plt.show()
 # ------
 # The outputs of the second layer for 2,000 test images, 512 numbers each, projected onto two:
 
-fnn.weights.plot.activations(model, "second", x_test[:2000], y_test[:2000], method="pca")
+fnn.weights.plot.activations(model, "second", x_test[:2000], np.array(NAMES)[y_test[:2000]], method="pca")
 plt.show()
 
 # %%

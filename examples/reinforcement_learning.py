@@ -119,7 +119,8 @@ print(f"of 200 new poles {np.mean(trial(model, 200) == STEPS):.0%} are balanced 
 # %%
 # How it went
 # -----------
-# Random pushes keep a pole up for some twenty steps. While it learns, a twentieth of the pushes stays random.
+# Random pushes keep a pole up for some twenty steps. What the network can do by luck at first it soon forgets again,
+# since its own behaviour brings it into states that it has not learned from.
 
 fig, ax = plt.subplots()
 ax.plot(*zip(*episodes, strict=True), ".", alpha=0.3, color="tab:gray", label="poles while training")

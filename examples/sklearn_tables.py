@@ -59,6 +59,6 @@ for ax, (name, model) in zip(axes, contestants.items(), strict=True):
     model.fit(X_train, y_train)
     print(f"{name:48s} R2 {model.score(X_test, y_test):.3f}  {time.perf_counter() - begin:5.1f} s")
     ax.plot(y_test, model.predict(X_test), ".", markersize=3)
-    ax.axline((0, 0), slope=1, color="gray", linewidth=1)
+    ax.axline((3, 3), slope=1, color="gray", linewidth=1)
     ax.set(title=name.replace(" behind", "\nbehind"), xlabel="true logarithm of the price", ylabel="predicted")
 plt.show()

@@ -7,7 +7,7 @@ many grow elsewhere (``SET``; Mocanu et al., "Scalable training of artificial ne
 connectivity inspired by network science", 2018). The images here are hidden in noise, so that most inputs are worth
 nothing. You see how sparse layers are made, what it is worth that connections move, and where they went.
 
-`bench/reproductions/set_fashion_mnist.py` trains beside a dense network for as long as the published comparison does.
+``bench/reproductions/set_fashion_mnist.py`` trains beside a dense network for as long as the published comparison does.
 """
 
 import time
@@ -79,13 +79,13 @@ fig.colorbar(picture, ax=axes, label="connections of a pixel")
 plt.show()
 
 # %%
-# The matrix itself, inputs by units: bands of rows that nobody reads any more, and some that many do.
+# The matrix itself, inputs by units: the rows of the image are a dense band between those of noise alone.
 
 fnn.weights.plot.pattern(moving, "sparse_1")
 plt.show()
 
 # %%
-# How many connections inputs and units have. Random ones lie around a mean; moved ones part into used and unused.
+# How many connections inputs and units have. Random ones lie around a mean; now most inputs have few, and some many.
 
 fnn.weights.plot.degrees(moving, "sparse_1")
 plt.show()

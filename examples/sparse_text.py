@@ -95,7 +95,8 @@ plt.show()
 # %%
 # What is mistaken for what
 # -------------------------
-# Mostly, what shares its subject: filters of ``signal`` and of ``ndimage``, matrices of ``linalg`` and elsewhere.
+# What shares its subject: ``fft`` for ``signal``, ``integrate`` for ``optimize``. What has few texts is taken for
+# ``stats``, which has most.
 
 fnn.weights.plot.confusion_matrix(y[is_test], model.predict(x[is_test]).argmax(axis=1), NAMES)
 plt.show()
