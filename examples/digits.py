@@ -53,6 +53,7 @@ plt.show()
 # %%
 # What the hidden units look for, each as an image of its weights: blue pixels speak against it, red ones for it.
 
+# sphinx_gallery_thumbnail_number = 3
 fnn.weights.plot.tiles(model)
 plt.show()
 

@@ -53,6 +53,7 @@ plt.show()
 # ------
 # The outputs of the second layer for 2,000 test images, 512 numbers each, projected onto two:
 
+# sphinx_gallery_thumbnail_number = 3
 fnn.weights.plot.activations(model, "second", x_test[:2000], np.array(NAMES)[y_test[:2000]], method="pca")
 plt.show()
 

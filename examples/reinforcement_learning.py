@@ -136,6 +136,7 @@ plt.show()
 # needs a push to the right. In the white band between the two either push will do, the next one makes up for it; in the
 # corners nothing helps any more.
 
+# sphinx_gallery_thumbnail_number = 2
 angle, turning = np.meshgrid(np.linspace(-12, 12, 121), np.linspace(-2, 2, 101))
 states = np.zeros((angle.size, 4))
 states[:, 2], states[:, 3] = np.radians(angle).ravel(), turning.ravel()

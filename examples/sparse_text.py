@@ -108,6 +108,7 @@ plt.show()
 # (`fastnn.weights.connection_weights`); times how much of it the texts of that answer have, it says what usually
 # decides.
 
+# sphinx_gallery_thumbnail_number = 3
 connected = fnn.weights.connection_weights(model)
 fig, axes = plt.subplots(2, 5, figsize=(12, 5), layout="constrained")
 for label, (name, ax) in enumerate(zip(NAMES, axes.flat, strict=True)):

@@ -90,6 +90,7 @@ read = rows @ np.linalg.lstsq(rows[often], level[often], rcond=None)[0]
 for name, which in (("at least 20 sales", often), ("fewer", ~often)):
     print(f"{which.sum()} streets with {name}: correlation {np.corrcoef(read[which], level[which])[0, 1]:.3f}")
 
+# sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots()
 points = ax.scatter(level, read, c=np.log10(1 + sales), s=12)
 ax.axline((0, 0), slope=1, color="gray", linewidth=1)
