@@ -2,9 +2,10 @@
 Fashion-MNIST: a small convolutional network
 ============================================
 
-Two convolutions with pooling, then two dense layers: fewer weights than the dense network of
-:ref:`sphx_glr_gallery_fashion_mnist.py`, and in three epochs as good as that in eight. You see how images get their
-channel, what filters look like, and where the network fails.
+Two convolutions with pooling, then two dense layers: a sixth of the weights of the dense network of
+:ref:`sphx_glr_gallery_fashion_mnist.py`, and in three epochs nearly as good as that in eight. You see how images get
+their channel, what filters look like, and where the network fails. With twice the filters and ten epochs:
+``bench/reproductions/fashion_mnist_cnn.py``.
 """
 
 import time
@@ -23,9 +24,9 @@ NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "
 model = fnn.Sequential([
     fnn.layers.Rescaling(1 / 255),
     fnn.layers.Reshape((28, 28, 1)),
-    fnn.layers.Conv2D(32, 3, activation="relu", kernel_initializer="he_normal", name="filters"),
+    fnn.layers.Conv2D(16, 3, activation="relu", kernel_initializer="he_normal", name="filters"),
     fnn.layers.MaxPooling2D(),
-    fnn.layers.Conv2D(64, 3, activation="relu", kernel_initializer="he_normal"),
+    fnn.layers.Conv2D(32, 3, activation="relu", kernel_initializer="he_normal"),
     fnn.layers.MaxPooling2D(),
     fnn.layers.Flatten(),
     fnn.layers.Dropout(0.3),
@@ -39,7 +40,7 @@ print(f"{model.count_params():,} weights, 3 epochs in {time.perf_counter() - beg
       f"test accuracy {model.evaluate(x_test, y_test)[1]:.4f}")
 
 # %%
-# The 32 filters of the first layer: edges of all directions.
+# The 16 filters of the first layer, 3 x 3 weights each: edges, corners, spots.
 
 fnn.weights.plot.tiles(model, "filters")
 plt.show()
