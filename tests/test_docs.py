@@ -15,7 +15,8 @@ import fastnn
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
-NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "plot": "matplotlib", "tensorboard": "tensorboardX"}
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "parquet": "pyarrow", "plot": "matplotlib",
+         "tensorboard": "tensorboardX"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -82,13 +83,19 @@ def test_every_page_is_found_from_the_readme():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet",
-                                  "sklearn_drop_in", "sklearn_tables"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular", "stream_parquet", "sklearn_drop_in",
+                                  "sklearn_tables", "reinforcement_learning", "sparse_text"])
 def test_examples_run(name, monkeypatch, capsys):
+    """The quick ones; building the documentation runs all."""
     needs(name)
+    pytest.importorskip("matplotlib").use("Agg")
     path = ROOT / "examples" / f"{name}.py"
     if not path.exists():
         pytest.skip("no examples beside the tests")
     monkeypatch.setattr(sys, "argv", [str(path)])
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()) or plt.close("all"))
     runpy.run_path(str(path), run_name="__main__")
-    assert capsys.readouterr().out
+    assert capsys.readouterr().out and shown and not plt.get_fignums()
