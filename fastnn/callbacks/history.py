@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class History(Callback):
         self.seconds: list[float] = []
         self._start = math.nan
         self.diverged: tuple[int, int] | None = None
+        self.last_step: int | None = None   # of the optimizer, with which a schedule can be asked for past rates
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start = time.perf_counter()
@@ -44,6 +45,8 @@ class History(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         self.seconds.append(time.perf_counter() - self._start)
+        state = getattr(self.model, "_state", None)
+        self.last_step = None if state is None else state.step
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
@@ -95,6 +98,12 @@ class History(Callback):
 to 0.05; the gap is 0.8.
         """
         return diagnosis(self.history, self.epoch, self._chance(), self.diverged)
+
+    def plot(self, metrics: str | Sequence[str] | None = None, ax: Any = None) -> Any:
+        """Draw the curves of loss and metrics: see `fastnn.weights.plot.curves`."""
+        from fastnn.weights.plot import curves
+
+        return curves(self, metrics, ax=ax)
 
     def _chance(self) -> float:
         """The loss of a model that knows nothing."""
