@@ -22,7 +22,6 @@ div.fastnn th, div.fastnn td {{ padding: .2em .7em; border: 0; border-bottom: 1p
 div.fastnn th {{ font-weight: 600 }}
 div.fastnn .left {{ text-align: left }}
 div.fastnn .scroll {{ overflow: auto; max-width: 100% }}
-div.fastnn caption {{ caption-side: top; text-align: left; color: inherit; padding: 0 .7em .3em; font-weight: 600 }}
 div.fastnn p {{ margin: .2em .7em; color: inherit }}
 div.fastnn svg {{ vertical-align: middle }}
 """
@@ -44,12 +43,11 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .4rem }
 p { margin: .5rem 0; max-width: 46rem }
 a { color: var(--link) }
 nav a { display: inline-block; padding: .25rem .9rem .25rem 0 }
-footer, .soft, figcaption { color: var(--soft); font-size: .9rem }
+footer, .soft { color: var(--soft); font-size: .9rem }
 footer { margin-top: 2.5rem; padding-bottom: 2rem }
 .scroll { overflow-x: auto; max-width: 100%; margin: .6rem 0 }
 .scroll:focus { outline: 2px solid var(--link) }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-caption { text-align: left; color: var(--soft); padding-bottom: .3rem }
 th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { font-weight: 600 }
 thead th { background: var(--head) }
@@ -63,8 +61,11 @@ thead th { background: var(--head) }
 .said { border-left: 4px solid var(--link); background: var(--head); padding: .6rem .9rem; max-width: none }
 .said.bad { border-color: var(--bad) }
 .said.warn { border-color: var(--warn) }
-figure { margin: .8rem 0; max-width: 100% }
+.pictures { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0 }
+figure { margin: 0; max-width: 100% }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 4px; padding: 4px }
+@media (prefers-color-scheme: dark) { figure img { filter: brightness(.9) } }
+summary { cursor: pointer; color: var(--link) }
 @media (max-width: 30rem) { .facts th { width: 7.5rem } th, td { padding: .28rem .5rem }
   main, header, footer { padding-left: .75rem; padding-right: .75rem } }
 @media print { nav { display: none } .scroll { overflow: visible } }
@@ -95,19 +96,18 @@ def figure(value: float) -> str:
     return f"{value:.2e}" if 0 < abs(value) < 1e-3 or abs(value) >= 1e7 else f"{value:.4f}"
 
 
-def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], left: int = 1, *, caption: str | None = None,
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], left: int = 1, *, label: str = "table",
           facts: bool = False) -> Html:
     """A table in a box of its own that scrolls; its first `left` columns are text.
 
-    A cell ``(text, "bad")`` has that class too. `facts`: each row is a name and what it says.
+    A cell ``(text, "bad")`` has that class too. `label` is for those who hear the page. `facts`: each row is a name
+    and what it says.
     """
     head = [tag("thead", tag("tr", *(tag("th", cell, scope="col", class_="left" if i < left else None)
                                      for i, cell in enumerate(header))))] if header else []
     body = tag("tbody", *(tag("tr", *(_cell(cell, i, left) for i, cell in enumerate(row))) for row in rows))
-    above = [tag("caption", caption)] if caption else []
-    return tag("div", tag("table", *above, *head, body, class_="facts" if facts else None), class_="scroll",
-               tabindex=None if facts else 0, role=None if facts else "region",
-               aria_label=None if facts else caption or "table")
+    return tag("div", tag("table", *head, body, class_="facts" if facts else None), class_="scroll",
+               tabindex=None if facts else 0, role=None if facts else "region", aria_label=None if facts else label)
 
 
 def _cell(cell: Any, column: int, left: int) -> Html:
@@ -116,11 +116,10 @@ def _cell(cell: Any, column: int, left: int) -> Html:
     return tag("td" if column else "th", content, scope=None if column else "row", class_=classes or None)
 
 
-def picture(data: bytes, kind: str, alt: str, caption: str | None = None, width: int | None = None) -> Html:
+def picture(data: bytes, kind: str, alt: str, width: int | None = None) -> Html:
     """A picture inside the page; `kind` as in ``image/png``."""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    said = [tag("figcaption", caption)] if caption else []
-    return tag("figure", tag("img", src=source, alt=alt, width=width), *said)
+    return tag("figure", tag("img", src=source, alt=alt, width=width))
 
 
 def sparkline(series: Sequence[Sequence[float]], width: int = 120, height: int = 24) -> Html:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn import metrics, optimizers
 from fastnn.html import Html, bars, figure, notebook, sparkline, table, tag
 
 if TYPE_CHECKING:
     from fastnn.callbacks.history import History
     from fastnn.model import Sequential
 
-__all__ = ["LiveTable", "best_epoch", "curves_table", "history_html", "in_notebook", "layer_rows", "model_html",
-           "tables_html"]
+__all__ = ["LiveTable", "best_epoch", "compiled", "curves_table", "duration", "history_html", "in_notebook",
+           "layer_rows", "memory", "model_html", "shown_shape", "tables_html"]
 
-# Metrics of which more is better; all others are losses and errors.
-GROWING = ("accuracy", "auc", "precision", "recall", "f1", "r2", "score")
 MOST_ROWS = 100     # of the table that fills
 REFRESH = 0.2       # seconds between two pictures of it
 
@@ -39,20 +38,20 @@ def model_html(model: Sequential) -> str:
         lines.insert(0, f"{total:,} parameters{held}; {memory(total * size)} in {model.dtype}")
     else:
         lines.insert(0, "not built: shapes and parameters are known once the shape of a sample is")
-    name = tag("caption", f"{type(model).__name__} “{model.name}”")
-    body = table(("Layer", "Type", "Output shape", "Parameters", "Activation"), layer_rows(model), 2)
-    return notebook(Html(body.replace("<table>", f"<table>{name}", 1)), *(tag("p", line) for line in lines))
+    name = tag("p", tag("strong", f"{type(model).__name__} “{model.name}”"))
+    body = table(("Layer", "Type", "Activation", "Output shape", "Parameters"), layer_rows(model), 3)
+    return notebook(name, body, *(tag("p", line) for line in lines))
 
 
 def layer_rows(model: Sequential) -> list[tuple[Any, ...]]:
-    """Name, type, output shape, parameters, activation of each layer."""
+    """Name, type, activation, output shape, parameters of each layer."""
     rows = []
     for layer in model._family:
         name = f"{chr(0x2003) * layer.depth}{layer.name}" + ("" if layer.trainable else " (frozen)")
         activation = getattr(getattr(layer, "activation", None), "name", "")
-        rows.append((name, type(layer).__name__, shown_shape(layer.output_shape) if layer.built else "?",
-                     f"{layer.count_params():,}" if layer.built else "?",
-                     "" if activation == "linear" else activation))
+        rows.append((name, type(layer).__name__, "" if activation == "linear" else activation,
+                     shown_shape(layer.output_shape) if layer.built else "?",
+                     f"{layer.count_params():,}" if layer.built else "?"))
     return rows or [("no layers", "", "", "", "")]
 
 
@@ -61,8 +60,9 @@ def compiled(model: Sequential) -> str:
     optimizer, loss = model.optimizer, model.loss
     if optimizer is None or loss is None:
         return ""
-    rate = optimizer._learning_rate if hasattr(optimizer, "_learning_rate") else None
-    how = f", learning rate {rate:g}" if isinstance(rate, float) else f", {rate!r}" if rate is not None else ""
+    rate, how = optimizer._learning_rate, ""
+    if not isinstance(optimizer, optimizers.LBFGS):
+        how = f", learning rate {rate:g}" if isinstance(rate, float) else f", {rate!r}"
     return f"optimizer {optimizer.name}{how}; loss {loss.name}"
 
 
@@ -74,17 +74,32 @@ def memory(n_bytes: float) -> str:
     return f"{n_bytes:.3g} GB"
 
 
+def duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
 def shown_shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-def best_epoch(name: str, values: Sequence[float]) -> int | None:
-    """The index of the best finite value; None where none is finite, or it is no matter of better and worse."""
+def best_epoch(history: History | None, name: str, values: Sequence[float]) -> int | None:
+    """The index of the best finite value; None where none is finite, or it is not known whether more is better."""
+    name = name.removeprefix("val_")
+    direction = "min" if name == "loss" else None
+    compiled = getattr(getattr(history, "model", None), "_metrics", None) or ()
+    try:
+        metric = next((metric for metric in compiled if metric.name == name), None) or metrics.get(name)
+        direction = metric.direction
+    except ValueError:  # no metric's name
+        pass
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
-    if not finite or name == "learning_rate":
+    if not finite or direction not in ("min", "max"):
         return None
-    grows = any(part in name for part in GROWING)
-    return max(finite, key=lambda i: (values[i] if grows else -values[i], -i))
+    return (min if direction == "min" else max)(finite, key=values.__getitem__)
 
 
 def curves_table(history: History) -> Html:
@@ -96,7 +111,7 @@ def curves_table(history: History) -> Html:
         both = [(name, values)] + ([(f"val_{name}", known[f"val_{name}"])] if f"val_{name}" in known else [])
         drawn = sparkline([curve for _, curve in both])
         for label, curve in both:
-            best = best_epoch(label, curve)
+            best = best_epoch(history, label, curve)
             known_epoch = best is not None and best < len(history.epoch)
             last = figure(curve[-1]), "" if math.isfinite(curve[-1]) else "bad"
             rows.append((label, figure(curve[0]), "" if best is None else figure(curve[best]),
@@ -112,7 +127,7 @@ def history_html(history: History) -> str:
     said = f"{n} epoch{'s' * (n > 1)}"
     seconds = [second for second in history.seconds if math.isfinite(second)]
     if seconds:
-        said += f" in {sum(seconds):.3g} s"
+        said += f" in {duration(sum(seconds))}"
     dashed = "; dashed: validation" if any(name.startswith("val_") for name in history.history) else ""
     return notebook(tag("p", said + dashed), curves_table(history), tag("p", history.diagnose()))
 

@@ -15,7 +15,7 @@ import fastnn
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
-NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas"}
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "report": "matplotlib"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
