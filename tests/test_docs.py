@@ -15,7 +15,7 @@ import fastnn
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
-NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "report": "matplotlib"}
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "report": "matplotlib", "plot": "matplotlib"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -23,6 +23,15 @@ def needs(name):
     for part, module in NEEDS.items():
         if part in name:
             pytest.importorskip(module)
+
+
+@pytest.fixture(autouse=True)
+def pictures(monkeypatch):
+    """Drawn without a window, and closed again."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -97,6 +97,12 @@ class GradientReport:
     verdict: str
     advice: tuple[str, ...]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the gradients of the layers: see `fastnn.weights.plot.gradients`."""
+        from fastnn.weights.plot import gradients
+
+        return gradients(self, ax=ax)
+
     def __repr__(self) -> str:
         verdict, *advice = self._lines()
         return "\n".join([table(self._rows(), 2), "", verdict, *(f"- {line}" for line in advice)])

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BAD", "CYCLE", "GUIDE", "MARKERS", "cells_of", "colour", "diverging_map", "epochs", "library", "log_limits",
-           "new_axes", "panels", "pixels", "thousands"]
+__all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs", "legend",
+           "library", "log_limits", "new_axes", "panels", "pixels", "style", "thousands"]
 
 Axes = Any
 
 # Okabe and Ito's colours, which people with any colour blindness can tell apart; yellow, pale on white, is left out.
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Paul Tol's muted colours and black, for more classes.
+MANY = ("#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77", "#AA4499", "#44AA99", "#882255", "#999933", "#000000")
 MARKERS = "osD^vP*X"
 GUIDE, BAD = "0.45", "0.5"     # lines to compare with; what is not finite, as in images.GREY
 
@@ -77,13 +79,22 @@ def colour(i: int) -> str:
     return CYCLE[i % len(CYCLE)]
 
 
+def style(i: int) -> dict[str, str]:
+    """Colour and dashes of the i-th of some lines."""
+    return {"color": colour(i), "linestyle": ("-", "--", ":", "-.")[i // len(CYCLE) % 4]}
+
+
+def legend(ax: Axes, n: int) -> None:
+    """A legend of `n` entries, beside the axes where they would hide too much of them."""
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if n > 7 else {}
+    ax.legend(fontsize="small", **beside)
+
+
 def diverging_map() -> Any:
     """The colours of `fastnn.weights.images.diverging` as a colour map."""
     from fastnn.weights.images import COLOURS
 
-    found = library().colors.ListedColormap(COLOURS / 255.0, name="fastnn diverging")
-    found.set_bad(BAD)
-    return found
+    return library().colors.ListedColormap(COLOURS / 255.0, name="fastnn diverging").with_extremes(bad=BAD)
 
 
 def pixels(ax: Axes, shape: Sequence[int]) -> tuple[int, int]:
@@ -118,8 +129,8 @@ def epochs(ax: Axes, numbers: Sequence[int] | NDArray[Any]) -> None:
     """Ticks of an axis of epochs, counted from 1, and its label."""
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(library().ticker.MaxNLocator("auto", integer=True, min_n_ticks=1))
-    if len(numbers) == 1:
-        ax.set_xlim(numbers[0] - 1, numbers[0] + 1)
+    room = 1.0 if len(numbers) == 1 else min(0.9, 0.03 * (numbers[-1] - numbers[0]))
+    ax.set_xlim(numbers[0] - room, numbers[-1] + room)
 
 
 def log_limits(ax: Axes, values: NDArray[Any]) -> None:
@@ -130,6 +141,16 @@ def log_limits(ax: Axes, values: NDArray[Any]) -> None:
         low, high = math.log10(drawn.min()), math.log10(drawn.max())
         room = max(0.05 * (high - low), 0.5 * (1.0 - (high - low)))
         ax.set_ylim(10 ** (low - room), 10 ** (high + room))
+
+
+def bounds(finite: NDArray[Any]) -> tuple[float, float]:
+    """Least and largest of some numbers, apart where they are equal but for rounding."""
+    if not finite.size:
+        return -1.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    size = max(abs(low), abs(high))
+    room = 0.0 if high - low > 1e-9 * size else 0.1 * size or 1.0
+    return low - room, high + room
 
 
 def thousands(n: int) -> str:

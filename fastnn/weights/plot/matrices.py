@@ -13,7 +13,17 @@ from fastnn.layers import Flatten, Rescaling
 from fastnn.model import Sequential
 from fastnn.named import number
 from fastnn.weights.images import binned, mosaic, painted, tile_shape
-from fastnn.weights.plot.figure import CYCLE, cells_of, diverging_map, library, new_axes, panels, pixels, thousands
+from fastnn.weights.plot.figure import (
+    CYCLE,
+    bounds,
+    cells_of,
+    diverging_map,
+    library,
+    new_axes,
+    panels,
+    pixels,
+    thousands,
+)
 from fastnn.weights.plot.select import kernel_of, layer_of, layers_with_kernels, matrix_of, shown
 
 __all__ = ["heatmap", "histograms", "tiles"]
@@ -228,15 +238,6 @@ def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any
         axis.xaxis.set_major_locator(library().ticker.MaxNLocator(5))
         axis.yaxis.set_major_locator(library().ticker.MaxNLocator(5, integer=True))
     return axes
-
-
-def bounds(finite: Array) -> tuple[float, float]:
-    """Least and largest of some numbers, apart where they are equal."""
-    if not finite.size:
-        return -1.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
-    room = 0.0 if high > low else 0.1 * abs(low) or 1.0
-    return low - room, high + room
 
 
 def standing(layer: Any) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.inputs import check_count
-from fastnn.weights.plot.figure import CYCLE, GUIDE, colour, library, new_axes, panels, thousands
+from fastnn.weights.plot.figure import CYCLE, GUIDE, bounds, colour, library, new_axes, panels, thousands
 
 __all__ = ["confusion_matrix", "importance", "residuals"]
 
@@ -171,7 +171,8 @@ def residuals(y_true: ArrayLike, y_pred: ArrayLike, *, ax: Any = None) -> Any:
     first.set_title(f"{r2}RMSE = {rmse:.3g}")
     first.set_xlabel("true")
     first.set_ylabel("predicted")
-    second.hist(errors.ravel(), bins=min(50, max(5, int(np.sqrt(errors.size)))), color=CYCLE[0])
+    counts, edges = np.histogram(errors, min(50, max(5, int(np.sqrt(errors.size)))), bounds(errors))
+    second.stairs(counts, edges, fill=True, color=CYCLE[0])
     second.axvline(0, color="0", linewidth=0.8)
     second.axvline(float(errors.mean()), color=CYCLE[1], linestyle="--", label=f"mean {errors.mean():.2g}")
     second.set_title(f"{thousands(errors.size)} residuals, std {errors.std():.2g}")
@@ -189,7 +190,7 @@ def _columns(what: str, y: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"{what} must have the shape (n,) or (n, outputs); received {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{what} must be finite; received NaN or infinity")
-    return array.reshape(len(array), -1).astype(np.float64)
+    return np.atleast_2d(array.T).T.astype(np.float64)
 
 
 def importance(values: Any, names: Sequence[Any] | None = None, std: ArrayLike | None = None, *, n: int = 20,

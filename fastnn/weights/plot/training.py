@@ -58,7 +58,7 @@ def curves(history: Any, metrics: str | Sequence[str] | None = None, *, ax: Any 
     --------
     >>> import fastnn as fnn
     >>> ax = fnn.weights.plot.curves({"loss": [1.0, 0.5, 0.3], "val_loss": [0.9, 0.6, 0.7]})
-    >>> [line.get_label() for line in ax.get_lines()]
+    >>> ax.get_legend_handles_labels()[1]
     ['training', 'validation', 'best: 0.6 in epoch 2']
     """
     values, numbers = _read(history)
