@@ -31,7 +31,7 @@ C_FLAGS = ["/O2"] if MSVC else [
     "-O1" if DEBUG else "-O3", "-g" if DEBUG else "-g0", "-std=gnu11", "-fvisibility=hidden",
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra",
 ]  # fmt: skip
-# Cython's own output is not held to -Wextra. It calls kernels and Python: -Os makes its modules 1.5 MB, -O3 2.7. The
+# Cython's own output is not held to -Wextra. It calls kernels and Python: -Os makes its modules 1.3 MB, -O3 2.0. The
 # module with the scan of all samples is compiled as the kernels are, and so are the doors that each call goes through;
 # all of it compiled for speed would save 0.3 us a call.
 CYTHON_FLAGS = [flag for flag in C_FLAGS if flag not in ("-O3", "-Wall", "-Wextra")]
@@ -167,6 +167,7 @@ setup(
             "cdivision": True,
             "embedsignature": True,
             "freethreading_compatible": True,
+            "auto_pickle": False,  # no part of the engine is pickled: a model's copy compiles its own
         },
     ),
 )

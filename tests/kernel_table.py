@@ -362,6 +362,8 @@ KERNELS = [
     *(Kernel(f"csr_dense_kernel_grad-{width}", "csr_dense_kernel_grad",
              partial(compressed_rows, gradient=True, width=width), "sum") for width in ("int32", "int64")),
     Kernel("scatter_rows", "scatter_rows", scatter, "exact"),
+    Kernel("histogram", "histogram", elementwise, "exact", arguments={"low": -4.3, "high": 5.1, "bins": 37}),
+    Kernel("extent", "extent", elementwise, "sum"),
     Kernel("affine", "affine", elementwise, "exact", rows=(0,), arguments={"scale": 1 / 3, "offset": -0.7}),
     *(Kernel(f"{name}-{rate}", name, elementwise, "exact",
              arguments={"rate": rate, "seed": 2**40 + 5, "stream": 7, "step": 2**33 + 1})

@@ -15,7 +15,8 @@ import fastnn
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
-NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "report": "matplotlib", "plot": "matplotlib"}
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "report": "matplotlib", "plot": "matplotlib",
+         "tensorboard": "tensorboardX"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

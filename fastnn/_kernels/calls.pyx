@@ -7,6 +7,7 @@ where a kernel may be cut without changing a bit of the result.
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport prange
+from libc.math cimport INFINITY
 
 from fastnn._kernels.core cimport *
 from fastnn._kernels.dispatch cimport kernels
@@ -552,6 +553,55 @@ def orthogonal(double scale, bint columns, w, grad, int n_threads):
     for i in range(n):
         total += sums[i]
     return total
+
+
+# ---------------------------------------------------------------------------------------------- distribution
+
+
+# Elements whose sums are added up by one thread.
+cdef enum:
+    EXTENT_BLOCK = 4096
+
+
+cdef void histogram_part(Matrix x, double low, double high, Py_ssize_t bins, int64_t* counts, int part,
+                         int parts) noexcept nogil:
+    cdef Py_ssize_t lo = cut(x.cols, LINE, part, parts), hi = cut(x.cols, LINE, part + 1, parts)
+    table(x).histogram(hi - lo, at(x, 0, lo), low, high, bins, counts + part * FNN_TABLES * (bins + 1))
+
+
+def histogram(x, double low, double high, Py_ssize_t bins, out, int n_threads):
+    """x: of one dimension; out: (bins,) int64"""
+    cdef Matrix x_ = matrix(x)
+    cdef int part, parts = ready_team(n_threads)
+    counts = np.zeros((parts * FNN_TABLES, bins + 1), np.int64)
+    cdef int64_t* counts_ = <int64_t*>matrix(counts, True).data
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        histogram_part(x_, low, high, bins, counts_, part, parts)
+    counts[:, :bins].sum(axis=0, out=out)
+
+
+cdef void extent_part(Matrix x, double* blocks, int part, int parts) noexcept nogil:
+    cdef Py_ssize_t n = (x.cols + EXTENT_BLOCK - 1) // EXTENT_BLOCK, i
+    for i in range(cut(n, 1, part, parts), cut(n, 1, part + 1, parts)):
+        table(x).extent(min(EXTENT_BLOCK, x.cols - i * EXTENT_BLOCK), at(x, 0, i * EXTENT_BLOCK), blocks + 5 * i)
+
+
+def extent(x, out, int n_threads):
+    """x: of one dimension; out: (5,) float64"""
+    cdef Matrix x_ = matrix(x)
+    cdef Py_ssize_t n = (x_.cols + EXTENT_BLOCK - 1) // EXTENT_BLOCK, i, k
+    cdef int part, parts = ready_team(n_threads)
+    blocks = np.empty((n, 5))
+    cdef double* blocks_ = <double*>matrix(blocks, True).data
+    cdef double* total = <double*>matrix(out, True).data
+    for part in prange(parts, nogil=True, schedule="static", num_threads=parts, use_threads_if=parts > 1):
+        extent_part(x_, blocks_, part, parts)
+    total[0], total[1] = INFINITY, -INFINITY
+    total[2] = total[3] = total[4] = 0
+    for i in range(n):
+        total[0], total[1] = min(total[0], blocks_[5 * i]), max(total[1], blocks_[5 * i + 1])
+        for k in range(2, 5):
+            total[k] += blocks_[5 * i + k]
 
 
 # ------------------------------------------------------------------------------------------------------ rows

@@ -83,6 +83,7 @@ cdef extern from "fastnn.h" nogil:
         uint64_t seed, step
         uint32_t stream
     int FNN_MAX_POOLING, FNN_AVERAGE_POOLING
+    int FNN_TABLES
 
     ctypedef struct fnn_window:
         fnn_size height, width, channels, out_height, out_width
@@ -147,6 +148,8 @@ cdef extern from "fastnn.h" nogil:
         void (*square_sums)(fnn_size, fnn_size, const void*, fnn_size, double, double*, double*) noexcept nogil
         void (*over_root)(fnn_size, fnn_size, void*, fnn_size, const double*, const double*) noexcept nogil
         void (*turn)(fnn_size, fnn_size, const void*, fnn_size, void*, fnn_size) noexcept nogil
+        void (*histogram)(fnn_size, const void*, double, double, fnn_size, int64_t*) noexcept nogil
+        void (*extent)(fnn_size, const void*, double*) noexcept nogil
         fnn_size (*conv_scratch)(const fnn_window*) noexcept nogil
         void (*conv_forward)(fnn_size, const fnn_window*, fnn_size, const void*, fnn_size, const void*, const void*,
                              int, double, void*, fnn_size, void*, fnn_size, void*) noexcept nogil

@@ -273,5 +273,6 @@ cdef class PythonOp(Op):
     cdef Py_ssize_t n_tensors
 
 
+cdef array_over(void* base, shape, str kind, Py_ssize_t itemsize)
 cdef view(Run* run, char* base, Py_ssize_t ld, Py_ssize_t rows, Py_ssize_t cols)
 cdef void fail(Run* run, error) noexcept

@@ -1160,7 +1160,7 @@ cdef class Runner:
             try:
                 _, labels, targets, weight = self.data.keep
                 if self.loop.index != NULL:
-                    rows = np.asarray(<int64_t[:share.rows]>(self.loop.index + start))
+                    rows = array_over(<void*>(self.loop.index + start), (share.rows,), "i", sizeof(int64_t))
                 else:
                     rows = slice(start, start + share.rows)
                 y_true = labels[rows] if targets is None else targets[rows]

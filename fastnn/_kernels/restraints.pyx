@@ -8,7 +8,7 @@ it; all have met when it begins, and will before the units begin. A constraint c
 from libc.string cimport memset
 
 from fastnn._kernels.core cimport *
-from fastnn._kernels.ops cimport Run, Share, enter_python, fail, leave_python, meet
+from fastnn._kernels.ops cimport Run, Share, array_over, enter_python, fail, leave_python, meet
 
 import math
 
@@ -28,10 +28,7 @@ cdef inline Py_ssize_t cut(Py_ssize_t n, Py_ssize_t unit, Share* share, int edge
 
 cdef view(Run* run, char* base, shape):
     """ndarray of this shape over memory of the engine."""
-    cdef Py_ssize_t n = math.prod(shape)
-    if run.k.itemsize == 4:
-        return np.asarray(<float[:n]><float*>base).reshape(shape)
-    return np.asarray(<double[:n]><double*>base).reshape(shape)
+    return array_over(base, shape, "f", run.k.itemsize)
 
 
 cdef checked(what, result, shape):

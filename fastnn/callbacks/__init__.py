@@ -9,9 +9,11 @@ from fastnn.callbacks.divergence import TerminateOnNaN
 from fastnn.callbacks.freezing import Freezer, Unfreezer
 from fastnn.callbacks.functions import LambdaCallback
 from fastnn.callbacks.history import History
+from fastnn.callbacks.movie import WeightMovie
 from fastnn.callbacks.progress import ProgressBar
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
 from fastnn.callbacks.stopping import EarlyStopping
+from fastnn.callbacks.tensorboard import TensorBoard
 from fastnn.callbacks.topology import SET, NeuronPruning, RigL
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "RigL",
     "SET",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "Unfreezer",
+    "WeightMovie",
 ]

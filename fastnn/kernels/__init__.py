@@ -40,6 +40,10 @@ from fastnn.kernels.dense import (
     dense_backward,
     dense_forward,
 )
+from fastnn.kernels.distribution import (
+    extent,
+    histogram,
+)
 from fastnn.kernels.functions import (
     erf,
     exp,
@@ -153,11 +157,13 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "extent",
     "free_positions",
     "ftrl_step",
     "gather_rows",
     "gaussian_dropout_forward",
     "gaussian_noise_forward",
+    "histogram",
     "huber",
     "poisson",
     "l1_l2_penalty",

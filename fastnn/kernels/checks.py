@@ -91,12 +91,16 @@ def _same(a: Array, b: Array) -> bool:
 
 
 def _writable(name: str, a: Any, like: Array, shape: Sequence[int], inputs: Sequence[Array | None] = (), *,
-              in_place: Array | None = None, whole: bool = False) -> Array:  # fmt: skip
+              in_place: Array | None = None, whole: bool = False,
+              dtype: str | None = None) -> Array:  # fmt: skip
     """An array given to be written: checked, never copied. It may be `in_place` exactly, but overlaps no
-    other input. Its rows are contiguous, or all of it if `whole`."""
+    other input. Its rows are contiguous, or all of it if `whole`. Its dtype is that of `like`, or the one given."""
     if not isinstance(a, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray or None; received {type(a).__name__}")
-    _floats(name, a, like)
+    if dtype is None:
+        _floats(name, a, like)
+    elif a.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}; received {a.dtype}")
     _check_shape(name, a, shape)
     if not a.flags.writeable:
         raise ValueError(f"{name} must be writable; received a read-only array")
@@ -110,11 +114,12 @@ def _writable(name: str, a: Any, like: Array, shape: Sequence[int], inputs: Sequ
 
 
 def _output(name: str, out: Any, like: Array, shape: Sequence[int], inputs: Sequence[Array | None] = (), *,
-            in_place: Array | None = None, whole: bool = False) -> Array:  # fmt: skip
+            in_place: Array | None = None, whole: bool = False,
+            dtype: str | None = None) -> Array:  # fmt: skip
     """`out` checked, or a new array."""
     if out is None:
-        return np.empty(shape, like.dtype)
-    return _writable(name, out, like, shape, inputs, in_place=in_place, whole=whole)
+        return np.empty(shape, dtype or like.dtype)
+    return _writable(name, out, like, shape, inputs, in_place=in_place, whole=whole, dtype=dtype)
 
 
 def _number(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False,

@@ -28,6 +28,10 @@ from fastnn.reference.dense import (
     dense_backward,
     dense_forward,
 )
+from fastnn.reference.distribution import (
+    extent,
+    histogram,
+)
 from fastnn.reference.functions import (
     erf,
     exp,
@@ -141,11 +145,13 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "extent",
     "free_positions",
     "ftrl_step",
     "gather_rows",
     "gaussian_dropout_forward",
     "gaussian_noise_forward",
+    "histogram",
     "huber",
     "poisson",
     "l1_l2_penalty",

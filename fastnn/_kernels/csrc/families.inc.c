@@ -10,6 +10,7 @@
 #include "optimizers.inc.c"
 #include "restraints.inc.c"
 #include "tensors.inc.c"
+#include "distribution.inc.c"
 #include "rows.inc.c"
 #include "structure.inc.c"
 #include "sparse.inc.c"
@@ -40,6 +41,8 @@ static const fnn_kernels FN(table) = {
     .square_sums = FN(square_sums),
     .over_root = FN(over_root),
     .turn = FN(turn),
+    .histogram = FN(histogram),
+    .extent = FN(extent),
     .conv_scratch = FN(conv_scratch),
     .conv_forward = FN(conv_forward),
     .conv_input_grad = FN(conv_input_grad),

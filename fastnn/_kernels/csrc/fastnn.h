@@ -218,6 +218,9 @@ typedef struct {
     const int32_t *constant;    /* of each output, of packed_constant */
 } fnn_packed;
 
+/* Tables that a histogram counts in */
+enum { FNN_TABLES = 4 };
+
 /* Words for the bits of n inputs */
 static inline fnn_size fnn_n_words(fnn_size n) { return (n + 63) / 64; }
 
@@ -319,6 +322,14 @@ typedef struct {
     void (*over_root)(fnn_size rows, fnn_size cols, void *g, fnn_size ldg, const double *row, const double *col);
     /* y[j, i] = x[i, j] */
     void (*turn)(fnn_size rows, fnn_size cols, const void *x, fnn_size ldx, void *y, fnn_size ldy);
+
+    /* distribution.inc.c */
+    /* counts, (FNN_TABLES, bins + 1), in any of whose tables are added: how many x lie in bin
+     * min((int)((x - low) * (bins / (high - low))), bins - 1), computed in double, of [low, high]; the last one of each
+     * table takes what lies outside. bins is below 2^31 and bins / (high - low) finite. */
+    void (*histogram)(fnn_size n, const void *x, double low, double high, fnn_size bins, int64_t *counts);
+    /* out, (5,): least and greatest, sum, sum of squares of the finite x, or inf, -inf, 0, 0; how many are not finite */
+    void (*extent)(fnn_size n, const void *x, double *out);
 
     /* conv.inc.c. Rows are samples, flat: (height, width, channels) at distances ldx, (out_height, out_width, filters) at
      * distances ldy. The kernel is (size_y, size_x, channels, filters), a dense kernel of k = size_y * size_x * channels

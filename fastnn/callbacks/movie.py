@@ -1,0 +1,213 @@
+"""WeightMovie: the weights of a layer as an animation of their training."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.callbacks.base import Logs
+from fastnn.callbacks.pictures import SHADES, view_of
+from fastnn.callbacks.recorder import Recorder, needs
+from fastnn.files import StrPath, check_path, write_file
+from fastnn.inputs import check_count
+from fastnn.layers import Layer
+from fastnn.layers.base import layer_of
+from fastnn.named import number
+
+__all__ = ["WeightMovie"]
+
+LARGEST = float(np.finfo(np.float16).max)
+DARKEST = 0.995     # part of the numbers below the darkest colours
+BAR = 16            # pixels above the picture, for the step
+REST = 1000         # milliseconds that the last frame is shown at least
+
+
+class WeightMovie(Recorder):
+    """Take pictures of a layer's kernel every few batches, and make an animation of them.
+
+    The picture is that of `TensorBoard`: tiles, a unit each, if the layer looks at images (as many evenly spaced units
+    as find room), otherwise the matrix in blocks. What is kept of a frame are at most ``size**2`` float16 numbers
+    (three times as many of images in colours), and at most `max_frames` frames: when these are full, every second one
+    is dropped, and from there on half as many are taken. The first one is of the weights before the first step (in a
+    run that goes on from a file, after one), the last one of those after the last.
+
+    A batch whose end a callback is told of costs a call of Python, and the frame a pass over the kernel. What fails
+    while training goes on ends the movie with one warning, not the training.
+
+    Parameters
+    ----------
+    layer : str, int or Layer
+        Its name, its place or itself.
+    every : int, default 1
+        Batches between two frames, at first.
+    max_frames : int, default 100
+        At least 2.
+    path : str or path-like, optional
+        A GIF file that is written when `fit` ends, by an error or Ctrl-C too.
+    fps : float, default 10
+        Frames a second of that file.
+    size : int, default 256
+        Pixels of a side of the picture, about.
+    image_shape : tuple (height, width) or (height, width, 3), optional
+        Of the layer's inputs, where these are images in flat rows.
+
+    Attributes
+    ----------
+    frames : list of float16 ndarray
+        Blocks' means (rows, columns), or tiles (units, height, width) or (units, height, width, 3).
+    steps : list of int
+        Batches before each of them, from the beginning of `fit`.
+    interval : int
+        Batches between two frames by now.
+
+    Raises
+    ------
+    ImportError
+        If `path` is given and pillow is not installed; otherwise by `save`.
+    TypeError, ValueError
+        For an argument of another type or out of its range; as training begins, for an unknown layer, or one without a
+        kernel.
+    OSError
+        As training begins, if the folder of `path` is none that can be written to.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> (x, y), _ = fnn.datasets.load_digits()
+    >>> model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Dense(16, "relu"), fnn.layers.Dense(10, "softmax")])
+    >>> model.compile("adam", "sparse_categorical_crossentropy")
+    >>> movie = fnn.callbacks.WeightMovie("dense", every=10)
+    >>> _ = model.fit(x, y, epochs=2, verbose=0, callbacks=[movie])
+    >>> movie.steps
+    [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    >>> movie.frames[0].shape
+    (16, 8, 8)
+    """
+
+    remedy = "Frames that were taken are there, save(path) writes them"
+
+    def __init__(self, layer: str | int | Layer, every: int = 1, max_frames: int = 100, path: StrPath | None = None,
+                 fps: float = 10.0, size: int = 256, *, image_shape: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.layer, self.every = layer, check_count("every", every)
+        self.max_frames = check_count("max_frames", max_frames, low=2, high=10_000)
+        self.size = check_count("size", size, low=16, high=2048)
+        self.path = None if path is None else check_path("path", path)
+        self.fps = number("fps", fps, "(0, 50]")
+        self.image_shape = None if image_shape is None else tuple(image_shape)
+        if path is not None:
+            needs("WeightMovie", "PIL", "pillow")
+        self.frames: list[NDArray[np.float16]] = []
+        self.steps: list[int] = []
+        self.interval = self.every
+        self._unsaved = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._shown = layer_of(self.model, self.layer)
+        self._view = view_of(self.model, self._shown, self.size, self.image_shape)
+        if self.path is not None:
+            _check_folder(self.path)
+        self.frames, self.steps, self.interval, self._batch = [], [], self.every, 0
+        self._failed, self._unsaved = False, self.path is not None
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        if not self._batch and self.model._run.saved is None:  # else the weights are about to be others
+            self._safely(self._take)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._batch += 1
+        if self._batch % self.interval == 0:
+            self._safely(self._take)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.steps and self.steps[-1] != self._batch:
+            self._safely(self._take, True)
+
+    def close(self) -> None:
+        if self._unsaved and self.frames:
+            self._unsaved, self._failed = False, False
+            self._safely(self.save, self.path)
+
+    def _take(self, last: bool = False) -> None:
+        if len(self.frames) == self.max_frames:
+            self.frames, self.steps, self.interval = self.frames[::2], self.steps[::2], 2 * self.interval
+        if last or self._batch % self.interval == 0:
+            values = self._view.of(self._shown)
+            self.frames.append(values.clip(-LARGEST, LARGEST).astype(np.float16))
+            self.steps.append(self._batch)
+
+    def save(self, path: StrPath, fps: float | None = None) -> None:
+        """Write the frames as a GIF, in one step.
+
+        All frames have the same colours for the same numbers, from blue over white for 0 to red, the darkest for the 5
+        in a thousand that are largest; above is the number of batches before.
+
+        Parameters
+        ----------
+        path : str or path-like
+        fps : float, optional
+            Frames a second, at most 50; those of the constructor by default. The last one is shown for a second at
+            least.
+
+        Raises
+        ------
+        ImportError
+            If pillow is not installed.
+        ValueError
+            If there are no frames.
+        OSError
+            If the file cannot be written.
+        """
+        path = check_path("path", path)
+        rate = self.fps if fps is None else number("fps", fps, "(0, 50]")
+        if not self.frames:
+            raise ValueError("there are no frames yet: give the callback to fit")
+        needs("WeightMovie", "PIL", "pillow")
+        limit = _limit(self.frames)
+        width = len(f"step {self.steps[-1]:,}")
+        pictures = [_labelled(*self._view.picture(frame.astype(np.float64), limit), f"step {step:,}", width)
+                    for frame, step in zip(self.frames, self.steps, strict=True)]
+        each = max(20, round(100 / rate) * 10)  # GIF counts hundredths of a second
+        file = io.BytesIO()
+        pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,
+                         duration=[each] * (len(pictures) - 1) + [max(each, REST)])
+        write_file(path, file.getvalue())
+
+
+def _limit(frames: Sequence[NDArray[np.float16]]) -> float:
+    """Of the colours: a few large weights would leave the others pale."""
+    sizes = np.abs(np.concatenate([frame[np.isfinite(frame)] for frame in frames]))
+    if not sizes.size:
+        return 1.0
+    place = int(sizes.size * DARKEST)
+    return float(np.partition(sizes, place)[place]) or float(sizes.max())
+
+
+def _labelled(pixels: NDArray[np.uint8], palette: bytes | None, label: str, room: int) -> Any:
+    """A picture with a bar above it that has room for so many letters."""
+    from PIL import Image, ImageDraw
+
+    height, width = pixels.shape[:2]
+    mode = "RGB" if palette is None else "P"
+    picture = Image.new(mode, (max(width, 7 * room), height + BAR))
+    if palette is not None:
+        picture.putpalette(palette)
+    white: Any = (255, 255, 255) if palette is None else SHADES      # zero, and the darkest blue
+    black: Any = (0, 0, 0) if palette is None else 0
+    picture.paste(white, (0, 0, *picture.size))
+    picture.paste(Image.fromarray(pixels), (0, BAR))
+    ImageDraw.Draw(picture).text((4, 2), label, fill=black)
+    return picture
+
+
+def _check_folder(path: str) -> None:
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"the folder of path={path!r} is none that is there: make it first")
+    if os.path.isdir(path) or not os.access(folder, os.W_OK):
+        raise PermissionError(f"path={path!r} is a folder, or in one that cannot be written to")
