@@ -347,9 +347,10 @@ def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
     wrong = wrong[np.argsort(-sure, kind="stable")[:WRONG]]
     if not len(wrong):
         return []
-    said = [f"{plain(names[int(samples.true[i])], 10)} → {plain(names[int(samples.predicted[i])], 10)}" for i in wrong]
-    shown = [drawn(tile(np.asarray(images[i], np.float64), text), (1.1, 1.2), f"Sample {i}: {text}")
-             for i, text in zip(wrong, said, strict=True)]
+    said = [(names[int(samples.true[i])], names[int(samples.predicted[i])]) for i in wrong]
+    shown = [drawn(tile(np.asarray(images[i], np.float64), f"{plain(true, 14)}\n→ {plain(taken, 12)}"), (1.1, 1.4),
+                   f"Sample {i}: {_short(true)}, taken for {_short(taken)}")
+             for i, (true, taken) in zip(wrong, said, strict=True)]
     return [tag("h3", "Wrong though sure"), _pictures(*(picture for each in shown for picture in each)),
             tag("p", "True class → predicted class, those with the largest outputs first.", class_="soft")]
 

@@ -39,7 +39,7 @@ def health(model: Sequential, x: Any, n_threads: int) -> list[Html]:
                      f"{found.near_zero:.1%}", f"{zeros:.1%}",
                      "" if found.spectral_norm is None else f"{found.spectral_norm:.4g}"))
     summary = tag("p", "; ".join(alarms), class_="said bad") if alarms else \
-        tag("p", "All weights are finite numbers, and no layer is dead.")
+        tag("p", "All weights are finite numbers, and no kernel is mostly dead.")
     header = ("Weight", "State", "Shape", "Mean", "Std", "Min", "Max", "Near 0", "Zero", "Spectral norm")
     return [summary, table(header, rows, 3, label="Weights"),
             tag("p", "Near 0: below a hundredth of the root mean square.", class_="soft"), *_pictures(model),
