@@ -6,6 +6,7 @@ import importlib
 import math
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -112,10 +113,10 @@ def curves_table(history: History) -> Html:
         drawn = sparkline([curve for _, curve in both])
         for label, curve in both:
             best = best_epoch(history, label, curve)
-            known_epoch = best is not None and best < len(history.epoch)
+            epochs = history.epoch[-len(curve):]  # what came late, as a metric of a callback, is of the last ones
             last = figure(curve[-1]), "" if math.isfinite(curve[-1]) else "bad"
             rows.append((label, figure(curve[0]), "" if best is None else figure(curve[best]),
-                         history.epoch[best or 0] + 1 if known_epoch else "", last, drawn))
+                         "" if best is None or best >= len(epochs) else epochs[best] + 1, last, drawn))
             drawn = Html("")
     return table(("", "first", "best", "in epoch", "last", "curve"), rows)
 
@@ -176,15 +177,19 @@ class LiveTable:
     def show(self, last: bool = False) -> None:
         now = time.perf_counter()
         self.pending = True
-        if not last and now - self.shown_at < REFRESH:
+        if self.shown_at == math.inf or (not last and now - self.shown_at < REFRESH):
             return
-        display = importlib.import_module("IPython.display").display
         self.shown_at, self.pending = now, False
         data = {"text/html": self.html(), "text/plain": f"<training: {len(self.rows)} of {self.epochs} epochs>"}
-        if self.place is None:
-            self.place = display(data, raw=True, display_id=True)
-        else:
-            self.place.update(data, raw=True)
+        try:
+            if self.place is None:
+                self.place = importlib.import_module("IPython.display").display(data, raw=True, display_id=True)
+            else:
+                self.place.update(data, raw=True)
+        except Exception as error:
+            self.shown_at = math.inf  # a training is worth more than its table
+            warnings.warn(f"the table of fit cannot be shown any more: {error!r}; verbose=2 prints it as text",
+                          UserWarning, stacklevel=2)
 
     def html(self) -> str:
         names = list(dict.fromkeys(name for logs, _ in self.rows[-MOST_ROWS:] for name in logs))

@@ -105,6 +105,8 @@ def test_a_history_of_other_names():
     assert found.row("loss")[:4] == ["nan", "2.0000", "2", "2.0000"]
     assert found.row(HOSTILE)[:4] == ["1.0000", "", "", "2.0000"]  # nobody knows whether more of it is better
     assert found.row("accuracy")[:3] == ["0.5000", "0.5000", "1"]
+    history.history["auc"] = [0.7]  # came late
+    assert Page(history._repr_html_()).row("auc")[:4] == ["0.7000", "0.7000", "2", "0.7000"]
 
 
 def test_statistics_and_gradients_show_their_tables():
@@ -192,6 +194,18 @@ def test_the_bar_is_there_inside_an_epoch(kernel):
     live.progress("Epoch 1/3", None, "a stream, whose end nobody knows")
     live.close()
     assert "stream" not in kernel[0][-1]["text/html"]
+
+
+def test_a_table_that_cannot_be_shown_costs_no_training(kernel, monkeypatch):
+    def broken(*arguments, **options):
+        raise OSError("the kernel is gone")
+
+    monkeypatch.setattr(sys.modules["IPython.display"], "display", broken)
+    model = fnn.Sequential([Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="cannot be shown any more.*the kernel is gone") as said:
+        history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3)
+    assert len(said) == 1 and len(history.epoch) == 3
 
 
 NOTEBOOK = """

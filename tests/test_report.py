@@ -165,6 +165,37 @@ def test_layers_of_other_kinds(made):
     assert "40 of 50" in made.page_of(packed, history, wide, wide[:, :2]).text
 
 
+def test_schedules_have_a_curve(made):
+    model = network(1)
+    model.compile(fnn.optimizers.SGD(fnn.schedules.ExponentialDecay(0.1, 10, 0.5)), "mse")
+    page = made(model, X[:, 0])
+    assert any(given.get("alt") == "Curve of learning_rate over epochs" for _, given in page.tags)
+
+
+def test_inside_a_callback(made, tmp_path):
+    class Report(fnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            fnn.report(self.model, None, X, X[:, 0], tmp_path / f"{epoch}.html")
+
+    network(1).fit(X, X[:, 0], epochs=2, verbose=0, callbacks=[Report()])  # the history is told after it
+    assert Page((tmp_path / "1.html").read_text(encoding="utf-8")).row("Epochs") == ["1 of 2"]
+
+
+def test_estimators(made):
+    sklearn = pytest.importorskip("fastnn.sklearn")
+    names = np.array(["cold", "warm"])
+    estimator = sklearn.MLPClassifier(max_iter=300, tol=0.01, random_state=0).fit(X, names[(X[:, 0] > 0).astype(int)])
+    page = made.page_of(estimator.model_, None, X, (X[:, 0] > 0).astype(int), class_names=names)
+    assert page.row("warm") and "classified right" in page.text
+    with pytest.raises(TypeError, match="of an estimator give its model_"):
+        made.page_of(estimator, None, X, X[:, 0])
+
+
+def test_frames(made):
+    pandas = pytest.importorskip("pandas")
+    assert made(network(1), pandas.Series(X[:, 0]), pandas.DataFrame(X)).row("feature 0")
+
+
 def test_many_classes(made):
     y = np.arange(300) % 60
     page = made(network(60, "softmax", "sparse_categorical_crossentropy"), y)
@@ -303,14 +334,6 @@ def test_bad_input_is_told_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r'report draws with matplotlib, .*"fastnn\[viz\]"'):
         fnn.report(model, history, X, X[:, 0], path)
-
-
-def test_estimators_are_pointed_to_their_model(tmp_path):
-    class Estimator:
-        model_ = None
-
-    with pytest.raises(TypeError, match="of an estimator give its model_"):
-        fnn.report(Estimator(), None, X, X[:, 0], tmp_path / "page.html")
 
 
 # ---- figures -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer
 from fastnn.reports.findings import Samples, most_confused, per_class, per_target, permuted
 from fastnn.reports.health import health
 from fastnn.reports.pictures import check_library, drawn, plain, tile
+from fastnn.schedules import LearningRateSchedule
 from fastnn.version import __version__
 
 __all__ = ["report"]
@@ -118,6 +119,8 @@ def _checked_path(path: Any) -> str:
         raise PermissionError(13, "the folder cannot be written", folder)
     if os.path.isdir(target):
         raise IsADirectoryError(21, "a folder is in the report's place", target)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise OSError(22, "not a regular file", target)
     return target
 
 
@@ -250,8 +253,8 @@ def _results(found: Mapping[str, float], history: History | None) -> Html:
             cells.append(_marked(values[-1]) if values else "")
         values = curves.get(f"val_{name}") or curves.get(name, [])
         best = best_epoch(history, name, values)
-        where = "" if history is None or best is None or best >= len(history.epoch) else \
-            f" in epoch {history.epoch[best] + 1}"
+        epochs = [] if history is None else history.epoch[-len(values):]
+        where = "" if best is None or best >= len(epochs) else f" in epoch {epochs[best] + 1}"
         rows.append((*cells, "" if best is None else f"{figure(values[best])}{where}"))
     validated = any(name.startswith("val_") for name in curves)
     return table(("", "on X_val", "last training", "last validation",
@@ -265,7 +268,10 @@ def _marked(value: float) -> Any:
 def _curves(history: History) -> list[Html]:
     from fastnn.weights.plot import curves
 
-    names = dict.fromkeys(name.removeprefix("val_") for name in history.history)
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history.history))
+    optimizer = getattr(history.model, "optimizer", None)
+    if isinstance(getattr(optimizer, "learning_rate", None), LearningRateSchedule) and history.params.get("steps"):
+        names.append("learning_rate")
     pictures = [drawn(lambda ax, name=name: curves(history, name, ax=ax), (4.4, 3.1), f"Curve of {name} over epochs")
                 for name in names]
     return [_pictures(*(picture for each in pictures for picture in each)), curves_table(history)]

@@ -27,6 +27,7 @@ def overview(model: Sequential, kind: str) -> bytes:
     shown = layers[:MOST_LAYERS]
     images = len(model.input_shape or ()) > 1
     figure = new_figure(12.0, 3.2 * len(shown) + 4.2 * images + 0.6)
+    figure.get_layout_engine().set(wspace=0.05)
     left_out = f", the first {len(shown)} of {len(layers)} layers with kernels" if len(layers) > len(shown) else ""
     figure.suptitle(f"{' '.join(model.name.split())[:60]}: {model.count_params():,} parameters{left_out}",
                     parse_math=False)
@@ -51,7 +52,7 @@ def _draw(axes: Any, draw: Any, *arguments: Any) -> None:
     """A plot in its place, or why there is none."""
     try:
         if draw is None:
-            raise ValueError(f"no singular values: the shorter side is above {LARGEST_SVD:,}")
+            raise ValueError(f"no singular values:\nthe shorter side is above {LARGEST_SVD:,}")
         draw(*arguments, ax=axes)
         title = axes.get_title()
         if axes.get_legend() is not None:  # one line, and wider than these axes
