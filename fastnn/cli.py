@@ -36,7 +36,7 @@ from fastnn.cli_data import (
 )
 from fastnn.config import cpu_name, show_config
 from fastnn.datasets import quoted
-from fastnn.files import write_file
+from fastnn.files import check_output, write_file
 from fastnn.layers import Dense, Dropout, Flatten, Rescaling
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
@@ -66,10 +66,10 @@ def say(what: str, text: str) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train a model, show how good and how fast it is, and save it."""
-    _check_output(args.out, "model")
+    check_output(args.out, "model")
     if args.report is not None:
         check_library("--report")
-        _check_output(args.report, "report")
+        check_output(args.report, "report")
     boards = [] if args.tensorboard is None else [callbacks.TensorBoard(args.tensorboard, histogram_freq=1)]
     data = read_data(args.data, args.target)
     assert data.y is not None
@@ -102,6 +102,8 @@ def train(args: argparse.Namespace) -> None:
     # Slots belong to the scaled data that the optimizer saw.
     model.save(args.out, include_optimizer=not any(scalings))
     say("saved", f"{args.out} ({os.path.getsize(args.out) / 1024:,.0f} KB)")
+    if boards:
+        say("logs", f"{args.tensorboard}; tensorboard --logdir shows them")
     if args.report is not None:
         _report(model, test or validation, bool(scalings[1]), args)
 
@@ -117,17 +119,6 @@ def _report(model: Sequential, part: Part | None, scaled: bool, args: argparse.N
     except Exception as error:
         raise ValueError(f"no report was written: {error}; the model is saved in {args.out}") from error
     say("report", f"{args.report} ({os.path.getsize(args.report) / 1024:,.0f} KB)")
-
-
-def _check_output(path: str, what: str) -> None:
-    """Refuse what could not be written before time goes into the work."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(2, "no such folder", folder)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path}: not a regular file; the {what} cannot be saved there")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(13, "the folder cannot be written", folder)
 
 
 Part = tuple[Array, Array]
@@ -260,7 +251,7 @@ def _figures(model: Sequential, part: Part, n_threads: int | None) -> str:
 def predict(args: argparse.Namespace) -> None:
     """Write a row of answers for each row of data."""
     if args.out is not None:
-        _check_output(args.out, "predictions")
+        check_output(args.out, "predictions")
     model, notes = _load(args.model)
     data = read_data(args.data, notes["target"], needs_target=False)
     x = select_columns(data, notes["feature_names"], args.data)
@@ -335,7 +326,7 @@ def inspect(args: argparse.Namespace) -> None:
     if args.plot is not None:
         kind = picture_format(args.plot)
         check_library("--plot")
-        _check_output(args.plot, "picture")
+        check_output(args.plot, "picture")
     model = load_model(args.model, compile=False)
     model.summary()
     print()

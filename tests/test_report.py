@@ -327,7 +327,7 @@ def test_bad_input_is_told_before_any_work(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError, match="no such folder"):
         fnn.report(model, history, X, X[:, 0], tmp_path / "no" / "page.html")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ValueError, match="not a regular file; the report cannot be saved there"):
         fnn.report(model, history, X, X[:, 0], tmp_path)
     with pytest.raises(TypeError, match="path"):
         fnn.report(model, history, X, X[:, 0], 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks.history import History
 from fastnn.config import show_config
-from fastnn.files import StrPath, check_path, write_file
+from fastnn.files import StrPath, check_output, check_path, write_file
 from fastnn.html import Html, figure, page, table, tag
 from fastnn.model import Sequential
 from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer_rows, memory, shown_shape
@@ -86,7 +85,8 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
     'digits.html'
     """
     check_library("report")
-    target = _checked_path(path)
+    target = check_path("path", path)
+    check_output(target, "report")
     past = _checked_history(_checked_model(model), history)
     names = _names(model, feature_names, class_names)
     if (X_val is None) and y_val is not None:
@@ -108,20 +108,6 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
 
 
 # ---- the door ------------------------------------------------------------------------------------------------
-
-
-def _checked_path(path: Any) -> str:
-    target = check_path("path", path)
-    folder = os.path.dirname(os.path.realpath(target))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(2, "no such folder", folder)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(13, "the folder cannot be written", folder)
-    if os.path.isdir(target):
-        raise IsADirectoryError(21, "a folder is in the report's place", target)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise OSError(22, "not a regular file", target)
-    return target
 
 
 def _checked_model(model: Any) -> Sequential:
@@ -372,8 +358,14 @@ def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list
                                  (f"{value:.4g}", "warn" if k == 0 and value < 0 else "")
                                  for k, value in enumerate(figures[i]))) for i in order]
     left_out = f"The {MOST_CLASSES} of {n} with the lowest R². " if n > MOST_CLASSES else ""
-    pictures = drawn(lambda *axes: residuals(true, predicted, ax=axes), (4.4, 3.6), "Predictions over true values",
-                     "Histogram of predictions minus true values")
+
+    def draw(*axes: Any) -> None:
+        residuals(true, predicted, ax=axes)
+        legend = axes[0].get_legend()
+        for text, name in zip(legend.get_texts() if legend and n > 1 else (), known, strict=False):
+            text.set_text(plain(name, 16))
+
+    pictures = drawn(draw, (4.4, 3.6), "Predictions over true values", "Histogram of predictions minus true values")
     return [table(("", "R²", "Mean absolute error", "Root mean square", "Mean error"), rows, label="Errors"),
             _pictures(*pictures),
             tag("p", f"{left_out}An R² of 1 is perfect, one of 0 as good as always answering the mean. Errors are "
