@@ -196,7 +196,7 @@ def test_the_monitor_counts_weights(trained):
     weight = model.layers[0].kernel
     low, high, counts = monitor.histograms["dense.kernel"][-1]
     assert (low, high) == (weight.min(), weight.max())
-    assert counts.tolist() == np.histogram(weight, 16, (low, high))[0].tolist()
+    assert counts.tolist() == fnn.reference.histogram(weight, low, high, 16).tolist()
     assert {name: len(found) for name, found in monitor.histograms.items()} == dict.fromkeys(monitor.weights, 6)
 
 
@@ -239,7 +239,14 @@ def test_ridges_of_constant_weights_and_of_nan():
     low, high, counts = monitor.histograms["dense.kernel"][0]
     assert low < 0.5 < high and high - low < 0.01 and counts.sum() == 4
     assert len(plot.ridge(monitor, "dense.bias").collections) == 1
-    assert fnn.weights.monitor._histogram(np.full(3, NAN), 4).counts.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("values", "counted"), [
+    ([NAN, NAN], 0), ([0.0, 5e-324], 2), ([-1e308, 1e308, 0.0], 1), ([1.0, 1.0 + 2e-16], 2), ([NAN, np.inf, 2.0], 1),
+])
+def test_a_training_is_not_lost_for_a_histogram(values, counted):
+    low, high, counts = fnn.weights.monitor._histogram(np.array(values), 4)
+    assert np.isfinite([low, high]).all() and low < high and counts.sum() == counted
 
 
 def test_updates_a_step(trained):

@@ -84,6 +84,14 @@ def test_models_without_kernels():
             draw(model)
 
 
+def test_names_are_no_mathematics():
+    model = model_of(layers.Dense(4, name=r"a$\x$b"), layers.Dense(4, name="c$"))
+    report = plot.pruning(model, model)
+    for ax in (*plot.histograms(model), plot.heatmap(model, 0), plot.singular_values(model), *report,
+               plot.confusion_matrix([0, 1], [0, 1], [r"$\y$", "$5 $6"]), plot.importance([1.0], [r"$\z$"])):
+        ax.figure.canvas.draw()
+
+
 # ---- heatmap -----------------------------------------------------------------------------------------------
 
 

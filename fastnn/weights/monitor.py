@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import kernels
 from fastnn.callbacks import Callback
 from fastnn.inputs import check_count
 from fastnn.layers import Layer, SparseDense
@@ -17,6 +18,7 @@ from fastnn.weights.statistics import LayerStatistics, describe, layer_statistic
 __all__ = ["Histogram", "WeightMonitor"]
 
 Array = NDArray[Any]
+LARGEST = 1e300     # number that a histogram counts, so that the width of its bins is finite
 FIGURES = ("mean", "std", "min", "max", "norm", "near_zero")
 
 
@@ -101,7 +103,7 @@ class WeightMonitor(Callback):
             raise TypeError(f"spectral_norms must be True or False; received {spectral_norms!r}")
         self.x, self.y, self.every = x, y, check_count("every", every)
         self.spectral_norms, self.n_threads = bool(spectral_norms), n_threads
-        self.histogram_bins = check_count("histogram_bins", histogram_bins, low=0)
+        self.histogram_bins = check_count("histogram_bins", histogram_bins, low=0, high=65536)
         self._clear()
 
     def _clear(self) -> None:
@@ -168,7 +170,7 @@ class WeightMonitor(Callback):
                 record["gradient_norm"] = float(np.linalg.norm(gradients[i]))
             _append(self.weights, name, record)
             if self.histogram_bins:
-                self.histograms.setdefault(name, []).append(_histogram(weight, self.histogram_bins))
+                self.histograms.setdefault(name, []).append(_histogram(weight, self.histogram_bins, self.n_threads))
         for row in layers:
             _append(self.layers, row.name, {"mean": row.mean, "std": row.std, "dead_units": float(row.dead_units)})
 
@@ -217,13 +219,16 @@ class WeightMonitor(Callback):
         return table(rows, 1)
 
 
-def _histogram(weight: Array, bins: int) -> Histogram:
-    finite = weight[np.isfinite(weight)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if high - low <= 1e-9 * max(abs(low), abs(high)):   # all numbers are one: a narrow range around it
-        room = max(1e-3 * abs(low), 1e-6)
+def _histogram(weight: Array, bins: int, n_threads: int | None = None) -> Histogram:
+    low, high = kernels.extent(weight, n_threads=n_threads)[:2].tolist()
+    if low > high:      # nothing is finite
+        low = high = 0.0
+    low, high = max(low, -LARGEST), min(high, LARGEST)
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, 1 / LARGEST):     # all numbers are one: a narrow range around it
+        room = max(1e-3 * size, 1e-6)
         low, high = low - room, high + room
-    return Histogram(low, high, np.histogram(finite, bins, (low, high))[0].astype(np.int64))
+    return Histogram(low, high, kernels.histogram(weight, low, high, bins, n_threads=n_threads))
 
 
 def _append(records: dict[str, dict[str, list[float]]], name: str, values: dict[str, float]) -> None:

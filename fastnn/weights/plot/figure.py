@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs", "legend",
-           "library", "log_limits", "new_axes", "panels", "pixels", "style", "thousands"]
+__all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs",
+           "legend", "library", "log_limits", "new_axes", "panels", "pixels", "plain", "style", "thousands"]
 
 Axes = Any
 
@@ -86,8 +86,8 @@ def style(i: int) -> dict[str, str]:
 
 def legend(ax: Axes, n: int) -> None:
     """A legend of `n` entries, beside the axes where they would hide too much of them."""
-    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if n > 7 else {}
-    ax.legend(fontsize="small", **beside)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": "x-small"} if n > 7 else {}
+    ax.legend(**({"fontsize": "small"} | beside))
 
 
 def diverging_map() -> Any:
@@ -151,6 +151,11 @@ def bounds(finite: NDArray[Any]) -> tuple[float, float]:
     size = max(abs(low), abs(high))
     room = 0.0 if high - low > 1e-9 * size else 0.1 * size or 1.0
     return low - room, high + room
+
+
+def plain(name: Any) -> str:
+    """A user's name, in which a dollar is no sign of mathematics."""
+    return str(name).replace("$", r"\$")
 
 
 def thousands(n: int) -> str:

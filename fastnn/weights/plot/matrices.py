@@ -22,6 +22,7 @@ from fastnn.weights.plot.figure import (
     new_axes,
     panels,
     pixels,
+    plain,
     thousands,
 )
 from fastnn.weights.plot.select import kernel_of, layer_of, layers_with_kernels, matrix_of, shown
@@ -80,7 +81,7 @@ def heatmap(model: Sequential, layer: Any, *, limit: float | None = None, ax: Ax
     image = cells_of(ax, cells, block, matrix.shape, cmap=diverging_map(), vmin=-limit, vmax=limit)
     ax.get_figure().colorbar(image, ax=ax, label="weight" if block == (1, 1) else "mean weight")
     bad = int(np.count_nonzero(~np.isfinite(shown(matrix))))
-    title = f"{name}: {thousands(matrix.shape[0])} x {thousands(matrix.shape[1])}"
+    title = f"{plain(name)}: {thousands(matrix.shape[0])} x {thousands(matrix.shape[1])}"
     title += "" if block == (1, 1) else f", a cell is {block[0]} x {block[1]}"
     ax.set_title(title + (f"\n{thousands(bad)} not finite (grey)" if bad else ""))
     rows, columns = ("category", "dimension") if _is_table(model, layer) else ("input", "unit")
@@ -174,7 +175,7 @@ def tiles(model: Sequential, layer: Any = None, shape: Sequence[int] | None = No
     ax.imshow(image, interpolation="nearest")
     ax.set_axis_off()
     some = f"{thousands(units)} units" if units <= most else f"{most} of {thousands(units)} units"
-    ax.set_title(f"{found.path}: {some}, {' x '.join(map(str, size))} inputs each")
+    ax.set_title(f"{plain(found.path)}: {some}, {' x '.join(map(str, size))} inputs each")
     return ax
 
 
@@ -232,7 +233,7 @@ def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any
         axis.axvline(0, color="0", linewidth=0.8)
         notes = f"mean {finite.mean():.2g}, std {finite.std():.2g}" if finite.size else "no finite weights"
         bad = weights.size - finite.size
-        axis.set_title(f"{layer.path}\n{notes}" + (f", {thousands(bad)} not finite" if bad else ""), fontsize="medium")
+        axis.set_title(f"{plain(layer.path)}\n{notes}" + (f", {thousands(bad)} not finite" if bad else ""), fontsize="medium")
         axis.set_xlabel("weight")
         axis.set_ylabel("count")
         axis.xaxis.set_major_locator(library().ticker.MaxNLocator(5))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastnn.inputs import check_count
 from fastnn.weights.gradients import GradientReport
-from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, legend, library, log_limits, new_axes, style
+from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, legend, library, log_limits, new_axes, plain, style
 from fastnn.weights.transfer import checked_name
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ def ridge(monitor: WeightMonitor, weight: str, *, most: int = 25, ax: Axes = Non
         base = len(chosen) - 1 - place
         ax.fill_between(x, base, base + y, facecolor=colour, edgecolor="w", linewidth=0.7, zorder=2 + place)
     step = -(-len(chosen) // 13)
-    places = range(0, len(chosen), step)
+    places = range((len(chosen) - 1) % step, len(chosen), step)
     ax.set_yticks([len(chosen) - 1 - place for place in places],
                   [str(monitor.epochs[chosen[place]] + 1) for place in places])
     ax.axvline(0, color=GUIDE, linewidth=0.8, linestyle=":", zorder=1)
     ax.set_ylim(-0.3, len(chosen) - 0.9 + OVERLAP)
     ax.set_xlabel("weight")
     ax.set_ylabel("epoch")
-    ax.set_title(f"{weight}: distribution over epochs")
+    ax.set_title(f"{plain(weight)}: distribution over epochs")
     return ax
 
 
@@ -116,7 +116,7 @@ def _lines(ax: Axes, monitor: WeightMonitor, names: Sequence[str], figure: str, 
         values = np.array(monitor.weights[name][figure], np.float64) * scale
         positive = np.where(values > 0, values, np.nan)     # zero has no logarithm
         n = len(positive)                                   # a layer may have joined late
-        ax.plot(numbers[-n:], positive, label=name, marker="o" if n <= 20 else None, markersize=3, **style(i))
+        ax.plot(numbers[-n:], positive, label=plain(name), marker="o" if n <= 20 else None, markersize=3, **style(i))
         drawn.append(positive)
     epochs(ax, numbers)
     return np.concatenate([*drawn, []])
@@ -235,7 +235,7 @@ def _report(report: GradientReport, ax: Axes) -> Axes:
     ax.plot(x, np.where(norms > 0, norms, np.nan), "D", color=CYCLE[1], markersize=6, markeredgecolor="w",
             label="weights: norm")
     log_limits(ax, np.concatenate([sizes, norms]))
-    names = [row.name for row in report.layers]
+    names = [plain(row.name) for row in report.layers]
     ax.set_xticks(x, names, rotation=0 if sum(map(len, names)) < 50 else 90)
     ax.set_xlim(-0.6, len(x) - 0.4)
     ax.set_xlabel("layer, from the input on")

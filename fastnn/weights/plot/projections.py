@@ -20,6 +20,7 @@ from fastnn.weights.plot.figure import (
     library,
     log_limits,
     new_axes,
+    plain,
     style,
     thousands,
 )
@@ -81,7 +82,7 @@ def singular_values(model: Sequential, layers: Any = None, *, ax: Axes = None) -
         name, matrix = matrix_of(model, layer)
         values, label = _spectrum(matrix)
         positive = values[values > 0]
-        ax.plot(np.arange(1, len(positive) + 1), positive, label=f"{name}: {label}", marker=".",
+        ax.plot(np.arange(1, len(positive) + 1), positive, label=f"{plain(name)}: {label}", marker=".",
                 markersize=3 if len(positive) > 20 else 6, **style(i))
         drawn.append(positive)
     log_limits(ax, np.concatenate(drawn))
@@ -159,7 +160,7 @@ def weight_vectors(model: Sequential, layer: Any, method: str = "pca", *, most: 
     ax.get_figure().colorbar(dots, ax=ax, label="norm of the weights")
     what = "categories" if table else "units"
     some = f"{thousands(len(chosen))} of {thousands(n)} {what}" if len(chosen) < n else f"{n} {what}"
-    _finish(ax, labels, f"{name}: {some} by their weights")
+    _finish(ax, labels, f"{plain(name)}: {some} by their weights")
     return ax
 
 
@@ -221,7 +222,7 @@ def activations(model: Sequential, layer: Any, x: Any, y: ArrayLike | None = Non
     _dots(ax, points, None if targets is None else targets[chosen])
     n = rows.shape[0]
     some = f"{thousands(len(chosen))} of {thousands(n)}" if len(chosen) < n else f"{n}"
-    _finish(ax, labels, f"{found.path}: its outputs for {some} samples")
+    _finish(ax, labels, f"{plain(found.path)}: its outputs for {some} samples")
     return ax
 
 
@@ -288,7 +289,7 @@ def _dots(ax: Axes, points: Array, y: Array | None) -> None:
     colours = CYCLE if len(labels) <= len(CYCLE) else MANY
     for i, label in enumerate(labels):
         ax.scatter(*points[y == label].T, color=colours[i % len(colours)], marker=MARKERS[i % len(MARKERS)],
-                   s=1.5 * size, linewidth=0, alpha=0.8, label=str(label))
+                   s=1.5 * size, linewidth=0, alpha=0.8, label=plain(label))
     ax.legend(fontsize="small", title="y", loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.5,
               ncols=-(-len(labels) // CLASSES))
 

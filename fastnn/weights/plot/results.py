@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.inputs import check_count
-from fastnn.weights.plot.figure import CYCLE, GUIDE, bounds, colour, library, new_axes, panels, thousands
+from fastnn.weights.plot.figure import CYCLE, GUIDE, bounds, colour, library, new_axes, panels, plain, thousands
 
 __all__ = ["confusion_matrix", "importance", "residuals"]
 
@@ -105,9 +105,9 @@ def _counts(true: Array, predicted: Array, names: Sequence[Any] | None) -> tuple
         raise TypeError(f"y_true and y_pred must hold labels of one kind; received dtypes {true.dtype} and "
                         f"{predicted.dtype}")
     labels, places = np.unique(np.concatenate([true, predicted]), return_inverse=True)
-    texts = [str(label) for label in labels]
+    texts = [plain(label) for label in labels]
     if names is not None:
-        texts = [str(name) for name in names]
+        texts = [plain(name) for name in names]
         if labels.dtype.kind in "iu" and labels[0] >= 0 and labels[-1] < len(texts):
             places = labels[places]     # a class that does not occur has its row, too
         elif len(texts) != len(labels):
@@ -242,13 +242,14 @@ def importance(values: Any, names: Sequence[Any] | None = None, std: ArrayLike |
     if not len(order):
         raise ValueError("no value is finite: there is nothing to draw")
     labels = [str(i) if names is None else str(names[i]) for i in order]
+    labels = [plain(label if len(label) <= 32 else label[:30] + "…") for label in labels]
     new = ax is None
     ax = new_axes(ax)
     if new:
         ax.get_figure().set_size_inches(6.4, max(2.4, 1.2 + 0.24 * len(order)))
     ax.barh(range(len(order)), numbers[order], color=CYCLE[0], xerr=None if spread is None else spread[order],
             error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "0.2"})
-    ax.set_yticks(range(len(order)), [label if len(label) <= 32 else label[:30] + "…" for label in labels])
+    ax.set_yticks(range(len(order)), labels)
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.axvline(0, color="0", linewidth=0.8)
     ax.xaxis.set_major_locator(library().ticker.MaxNLocator(6))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.model import Sequential
-from fastnn.weights.plot.figure import CYCLE, bounds, cells_of, library, new_axes, panels, pixels, thousands
+from fastnn.weights.plot.figure import CYCLE, bounds, cells_of, library, new_axes, panels, pixels, plain, thousands
 from fastnn.weights.plot.matrices import sums
 from fastnn.weights.plot.select import kernel_of, layers_with_kernels, matrix_of, shown
 
@@ -30,7 +30,7 @@ def _connections(model: Sequential, layer: Any) -> tuple[str, tuple[int, int], A
 
 def _summary(name: str, shape: tuple[int, int], n: int) -> str:
     share = n / (shape[0] * shape[1])
-    return f"{name}: {share:.3g} of {thousands(shape[0])} x {thousands(shape[1])}"
+    return f"{plain(name)}: {share:.3g} of {thousands(shape[0])} x {thousands(shape[1])}"
 
 
 def pattern(model: Sequential, layer: Any, *, ax: Axes = None) -> Axes:
@@ -174,7 +174,7 @@ def pruning(before: Sequential, after: Sequential, *, ax: Any = None) -> Any:
     bars, weights = axes = panels(ax, 2, size=(3.6, 3.2))
     kept = [new[name].size / max(1, old[name].size) for name in names]
     bars.barh(range(len(names)), kept, color=CYCLE[0])
-    bars.set_yticks(range(len(names)), names, fontsize=10 if len(names) <= 12 else 7)
+    bars.set_yticks(range(len(names)), list(map(plain, names)), fontsize=10 if len(names) <= 12 else 7)
     bars.set_ylim(len(names) - 0.4, -0.6)
     bars.set_xlim(0, max(1.0, *kept) * 1.2)
     if max(kept) <= 1:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn import metrics as known_metrics
 from fastnn.schedules import LearningRateSchedule
-from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, log_limits, new_axes, panels
+from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, log_limits, new_axes, panels, plain
 from fastnn.weights.transfer import checked_name
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def _draw_curve(ax: Axes, numbers: Array | NDArray[np.int64], name: str, values:
     if name == "loss" and drawn.size and drawn.min() > 0 and drawn.max() > SPREAD * drawn.min():
         log_limits(ax, drawn)
     epochs(ax, numbers)
-    ax.set_ylabel(name)
-    ax.set_title(name)
+    ax.set_ylabel(plain(name))
+    ax.set_title(plain(name))
     ax.legend(fontsize="small")
 
 

@@ -1,0 +1,21 @@
+"""
+Degrees of a sparse layer
+=========================
+
+How many connections the inputs and the units of a sparse layer have, after a training that moved the weakest
+of them each epoch.
+"""
+
+# %%
+import fastnn as fnn
+
+(x, y), (x_test, y_test) = fnn.datasets.load_digits()
+model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
+                        fnn.layers.SparseDense(128, "relu", density=0.15), fnn.layers.Dense(10, "softmax")], seed=0)
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+evolve = fnn.callbacks.SET(zeta=0.3)
+model.fit(x, y, epochs=15, verbose=0, callbacks=[evolve])
+
+# %%
+# Some inputs have come to many connections.
+fnn.weights.plot.degrees(model, "sparse_dense")

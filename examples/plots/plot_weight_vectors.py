@@ -1,0 +1,19 @@
+"""
+Units as points
+===============
+
+Units with alike weights lie side by side, in the plane of the largest variance.
+"""
+
+# %%
+import fastnn as fnn
+
+(x, y), (x_test, y_test) = fnn.datasets.load_digits()
+model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16), fnn.layers.Dense(64, "relu"),
+                        fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+model.fit(x, y, epochs=15, verbose=0)
+
+# %%
+# ``method="tsne"`` lays neighbours side by side instead.
+fnn.weights.plot.weight_vectors(model, "dense")
