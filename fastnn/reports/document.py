@@ -19,7 +19,7 @@ from fastnn.model import Sequential
 from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer_rows, memory, shown_shape
 from fastnn.reports.findings import Samples, most_confused, per_class, per_target, permuted
 from fastnn.reports.health import health
-from fastnn.reports.pictures import check_library, drawn, plain, tile
+from fastnn.reports.pictures import check_library, drawn, short, tile
 from fastnn.schedules import LearningRateSchedule
 from fastnn.version import __version__
 
@@ -28,7 +28,6 @@ __all__ = ["report"]
 Array = NDArray[Any]
 
 MOST_CLASSES = 40   # in a table or a picture
-MOST_NAME = 80
 WRONG = 12          # samples that are shown
 
 
@@ -162,11 +161,6 @@ def _names(model: Sequential, features: Any, classes: Any) -> dict[str, list[str
     return found
 
 
-def _short(name: Any) -> str:
-    text = str(name)
-    return text if len(text) <= MOST_NAME else f"{text[:MOST_NAME - 1]}…"
-
-
 # ---- sections ------------------------------------------------------------------------------------------------
 
 
@@ -184,7 +178,7 @@ def _summary(model: Sequential, history: History | None, samples: Samples | None
              n_threads: int) -> list[Html]:
     total = model.count_params()
     facts: list[tuple[Any, ...]] = [
-        ("Model", f"{_short(model.name)}: samples of shape {shown_shape(model.input_shape or ())}, outputs "
+        ("Model", f"{short(model.name)}: samples of shape {shown_shape(model.input_shape or ())}, outputs "
                   f"{shown_shape(model.output_shape)}"),
         ("Parameters", f"{total:,} in {model.dtype}, {memory(total * np.dtype(model.dtype).itemsize)}"),
         ("Compiled for", compiled(model))]
@@ -301,10 +295,10 @@ def _confusion(true: Array, predicted: Array, counts: Array, names: Sequence[str
     if n <= MOST_CLASSES:
         size = min(6.2, 3.0 + 0.22 * n)
         content.append(_pictures(*drawn(
-            lambda ax: confusion_matrix(true, predicted, [plain(name, 16) for name in names], ax=ax),
+            lambda ax: confusion_matrix(true, predicted, [short(name, 16) for name in names], ax=ax),
             (size + 0.5, size - 0.4), "Confusion matrix: true classes in rows, predicted ones in columns; the table of "
                                       "pairs below names the largest entries off its diagonal")))
-    pairs = [(_short(names[i]), _short(names[j]), f"{count:,}", f"{count / counts[i].sum():.1%}")
+    pairs = [(short(names[i]), short(names[j]), f"{count:,}", f"{count / counts[i].sum():.1%}")
              for i, j, count in most_confused(counts)]
     if pairs:
         content += [tag("h3", "Most confused"),
@@ -315,7 +309,7 @@ def _confusion(true: Array, predicted: Array, counts: Array, names: Sequence[str
 def _class_table(figures: Array, names: Sequence[str], what: str) -> list[Html]:
     f1 = np.nan_to_num(figures[:, 3], nan=-1.0)
     order = range(len(names)) if len(names) <= MOST_CLASSES else np.argsort(f1, kind="stable")[:MOST_CLASSES]
-    rows = [(_short(names[i]), f"{figures[i, 0]:,.0f}",
+    rows = [(short(names[i]), f"{figures[i, 0]:,.0f}",
              *("none" if math.isnan(value) else (f"{value:.3f}", "warn" if value < 0.5 else "")
                for value in figures[i, 1:])) for i in order]
     seen = figures[:, 0] > 0
@@ -340,8 +334,8 @@ def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
     if not len(wrong):
         return []
     said = [(names[int(samples.true[i])], names[int(samples.predicted[i])]) for i in wrong]
-    shown = [drawn(tile(np.asarray(images[i], np.float64), f"{plain(true, 14)}\n→ {plain(taken, 12)}"), (1.1, 1.4),
-                   f"Sample {i}: {_short(true)}, taken for {_short(taken)}")
+    shown = [drawn(tile(np.asarray(images[i], np.float64), f"{short(true, 14)}\n→ {short(taken, 12)}"), (1.1, 1.4),
+                   f"Sample {i}: {short(true)}, taken for {short(taken)}")
              for i, (true, taken) in zip(wrong, said, strict=True)]
     return [tag("h3", "Wrong though sure"), _pictures(*(picture for each in shown for picture in each)),
             tag("p", "True class → predicted class, those with the largest outputs first.", class_="soft")]
@@ -349,12 +343,13 @@ def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
 
 def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list[Html]:
     from fastnn.weights.plot import residuals
+    from fastnn.weights.plot.figure import plain
 
     n = true.shape[1]
     known = names or (["target"] if n == 1 else [f"output {i}" for i in range(n)])
     figures = per_target(true, predicted)
     order = range(n) if n <= MOST_CLASSES else np.argsort(np.nan_to_num(figures[:, 0]), kind="stable")[:MOST_CLASSES]
-    rows = [(_short(known[i]), *(("none", "") if math.isnan(value) else
+    rows = [(short(known[i]), *(("none", "") if math.isnan(value) else
                                  (f"{value:.4g}", "warn" if k == 0 and value < 0 else "")
                                  for k, value in enumerate(figures[i]))) for i in order]
     left_out = f"The {MOST_CLASSES} of {n} with the lowest R². " if n > MOST_CLASSES else ""
@@ -363,7 +358,7 @@ def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list
         residuals(true, predicted, ax=axes)
         legend = axes[0].get_legend()
         for text, name in zip(legend.get_texts() if legend and n > 1 else (), known, strict=False):
-            text.set_text(plain(name, 16))
+            text.set_text(plain(short(name, 16)))
 
     pictures = drawn(draw, (4.4, 3.6), "Predictions over true values", "Histogram of predictions minus true values")
     return [table(("", "R²", "Mean absolute error", "Root mean square", "Mean error"), rows, label="Errors"),
@@ -390,10 +385,10 @@ def _features(model: Sequential, samples: Samples, names: Mapping[str, list[str]
     said = tag("p", f"By how much the loss rises on {found.rows:,} samples where the values of a feature are shuffled "
                     f"among them; {looked} were looked at.")
     shown = min(15, len(labels))
-    pictures = drawn(lambda ax: importance(found.mean, [plain(name) for name in labels], found.std, n=shown,
+    pictures = drawn(lambda ax: importance(found.mean, [short(name, 28) for name in labels], found.std, n=shown,
                                            ax=ax).set_title(""),
-                     (5.0, 1.3 + 0.26 * shown), f"Bars: {', '.join(map(_short, labels[:3]))} matter most")
-    rows = [(_short(label), f"{mean:.4g}", f"{std:.2g}")
+                     (5.0, 1.3 + 0.26 * shown), f"Bars: {', '.join(map(str, labels[:3]))} matter most")
+    rows = [(short(label), f"{mean:.4g}", f"{std:.2g}")
             for label, mean, std in zip(labels[:shown], found.mean, found.std, strict=False)]
     numbers = table(("Feature", "Rise of the loss", "Standard deviation"), rows, label="Features")
     return [said, _pictures(*pictures), tag("details", tag("summary", "The numbers"), numbers)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastnn.html import Html, picture, tag
 
-__all__ = ["FORMATS", "check_library", "drawn", "new_figure", "picture_format", "plain", "tile", "write_picture"]
+__all__ = ["FORMATS", "check_library", "drawn", "new_figure", "picture_format", "short", "tile", "write_picture"]
 
 FORMATS = ("png", "svg", "pdf")
 LARGEST_SVG = 120_000   # bytes; above it a picture of pixels is smaller
@@ -74,10 +74,10 @@ def _shown(figure: Any, alt: str) -> Html:
     return picture(data, kind, alt, round(96 * figure.get_size_inches()[0]))
 
 
-def plain(name: Any, most: int = 28) -> str:
-    """A name as pictures take it: short, and without mathematics."""
+def short(name: Any, most: int = 80) -> str:
+    """A name in a line, cut where it is longer."""
     text = " ".join(str(name).split())
-    return (text if len(text) <= most else f"{text[:most - 1]}…").replace("$", r"\$")
+    return text if len(text) <= most else f"{text[:most - 1]}…"
 
 
 def tile(image: NDArray[Any], title: str) -> Callable[[Any], None]:
@@ -87,6 +87,6 @@ def tile(image: NDArray[Any], title: str) -> Callable[[Any], None]:
         low, high = float(image.min()), float(image.max())
         axes.imshow((image - low) / ((high - low) or 1.0), cmap="gray", interpolation="nearest")
         axes.set_axis_off()
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title, fontsize=9, parse_math=False)
 
     return draw
