@@ -221,6 +221,16 @@ def test_without_validation_samples_or_history(made, tmp_path):
     assert made.page_of(model, {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0]}, X, X[:, 0]).row("Epochs") == ["2"]
 
 
+def test_a_training_that_diverged_at_once(made):
+    model = network(1)
+    model.compile(fnn.optimizers.SGD(1e20), "mse")
+    with pytest.raises(fnn.DivergenceError):
+        model.fit(X, X[:, 0], epochs=5, verbose=0)
+    for history in (None, model.history):
+        assert "It is diverging: the loss became NaN or infinite in epoch 1" in made.page_of(
+            model, history, X, X[:, 0]).text
+
+
 def test_weights_that_are_nan_or_dead_are_told(made):
     model = network(2, "softmax", "sparse_categorical_crossentropy", ["accuracy"])
     y = (X[:, 0] > 0).astype(int)

@@ -121,9 +121,11 @@ def _checked_model(model: Any) -> Sequential:
 
 
 def _checked_history(model: Sequential, history: Any) -> History | None:
-    if history is None:
-        history = model.history if model.history is not None and model.history.epoch else None
-        return history
+    own = model.history
+    if history is None or (history is own and history.diverged):
+        history = own
+        if own is None or not own.epoch:
+            return None
     if isinstance(history, Mapping):
         found = History()
         found.history = {str(name): [float(value) for value in values] for name, values in history.items()}
@@ -188,7 +190,8 @@ def _summary(model: Sequential, history: History | None, samples: Samples | None
         said.append(_diagnosis(history))
         facts += _training_facts(history)
     else:
-        said.append(tag("p", "There is no history: the model was loaded from a file, or not trained with fit."))
+        said.append(_diagnosis(model.history) if model.history is not None and model.history.diverged else
+                    tag("p", "There is no history: the model was loaded from a file, or not trained with fit."))
     if samples is not None:
         found = model.evaluate(samples.x, samples.y, return_dict=True, n_threads=n_threads)
         assert isinstance(found, dict)

@@ -55,10 +55,10 @@ def _draw(axes: Any, draw: Any, *arguments: Any) -> None:
             raise ValueError(f"no singular values:\nthe shorter side is above {LARGEST_SVD:,}")
         draw(*arguments, ax=axes)
         title = axes.get_title()
-        if axes.get_legend() is not None:  # one line, and wider than these axes
-            title += f"\n{axes.get_legend_handles_labels()[1][0]}"
+        if axes.get_legend() is not None:  # of one line, and wider than these axes
+            title = axes.get_legend_handles_labels()[1][0]
             axes.get_legend().remove()
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title.replace(": ", "\n", 1), fontsize=9)
     except (ValueError, np.linalg.LinAlgError) as error:
         axes.clear()
         axes.set_axis_off()
