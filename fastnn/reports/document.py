@@ -122,7 +122,7 @@ def _checked_model(model: Any) -> Sequential:
 
 def _checked_history(model: Sequential, history: Any) -> History | None:
     own = model.history
-    if history is None or (history is own and history.diverged):
+    if history is None or (own is not None and history is own and own.diverged):
         history = own
         if own is None or not own.epoch:
             return None
