@@ -5,6 +5,7 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -106,6 +107,13 @@ def test_rates_of_a_schedule_inside_the_epoch(tmp_path):
     assert scalars(reader, "epoch_learning_rate") == [(i, pytest.approx(0.1 * 0.5**(5 * i + 4))) for i in range(3)]
 
 
+def test_the_rate_is_that_of_the_epoch(tmp_path):
+    board = callbacks.TensorBoard(tmp_path)
+    fit(board, callbacks=[callbacks.ReduceLROnPlateau("loss", 0.5, patience=1, min_delta=100), board])
+    assert [rate for _, rate in scalars(read(tmp_path / "train"), "epoch_learning_rate")] == [
+        pytest.approx(rate) for rate in (1e-3, 1e-3, 5e-4)]
+
+
 def test_histograms_count_all_weights(tmp_path):
     x, y = data()
     model, _ = fit(callbacks.TensorBoard(tmp_path, histogram_freq=2, gradient_data=(x[:30], y[:30])), epochs=4)
@@ -197,6 +205,14 @@ def test_pictures_show_the_kernel():
     assert np.array_equal(tiles[3], model.layers[1].kernel[:, 3].reshape(6, 6))
 
 
+def test_a_later_layer_looks_at_no_image_though_the_numbers_agree():
+    from fastnn.callbacks.pictures import view_of
+
+    model = fnn.Sequential([fnn.Input((6, 6)), layers.Flatten(), layers.Rescaling(2), layers.Dense(36),
+                            layers.Dense(3)])
+    assert view_of(model, model.layers[2], 64).tile == (6, 6) and view_of(model, model.layers[3], 64).tile is None
+
+
 @pytest.mark.parametrize("shape", [(40, 30), (7, 5), (33, 64)])
 def test_blocks_of_a_sparse_kernel_are_those_of_the_dense_matrix(shape):
     from fastnn.callbacks.pictures import view_of
@@ -226,6 +242,24 @@ def test_text_and_hyper_parameters(tmp_path):
     assert metrics == [(group, f"epoch_{name}", f"{group} {name}") for group in ("validation", "train")
                        for name in ("loss", "accuracy")]
     assert found["_hparams_/session_end_info"].session_end_info.status == 1  # success
+
+
+def test_the_optimizer_with_what_was_chosen():
+    from fastnn.callbacks.tensorboard import _parameters
+
+    said = {}
+
+    class Look(callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            said.update(_parameters(self.model))
+
+    for optimizer, name, rate, schedule in (
+        (fnn.optimizers.SGD(0.5, momentum=0.9), "SGD(momentum=0.9)", 0.5, "constant"),
+        (fnn.optimizers.AdamW(fnn.schedules.CosineDecay(0.2, 9)), "AdamW", 0.2, "CosineDecay"),
+        (fnn.optimizers.LBFGS(), "LBFGS", 0.0, "constant"),
+    ):
+        fit(None, network(optimizer=optimizer), callbacks=[Look()], epochs=1)
+        assert (said["optimizer"], said["learning_rate"], said["schedule"]) == (name, rate, schedule)
 
 
 def test_embeddings(tmp_path):
@@ -326,16 +360,22 @@ def test_a_run_that_goes_on_from_a_file(tmp_path):
                 raise InterruptedError
 
     def boards():
-        return [callbacks.TensorBoard(tmp_path / "logs", update_freq=1), Stop()]
+        return [callbacks.TensorBoard(tmp_path / "logs", update_freq=1, write_steps_per_second=True), Stop()]
 
-    model, (x, y) = network(), data()
+    def rate():
+        return fnn.optimizers.SGD(fnn.schedules.ExponentialDecay(0.1, 1, 0.5))
+
+    model, (x, y) = network(optimizer=rate()), data()
     with pytest.raises(InterruptedError):
         model.fit(x, y, epochs=2, verbose=0, callbacks=boards())
-    model = network()
+    model = network(optimizer=rate())
     model.fit(x, y, epochs=4, verbose=0, callbacks=boards(), resume=tmp_path / "run.safetensors")
     reader = read(tmp_path / "logs/train")
     losses = scalars(reader, "epoch_loss")  # the epoch that ended with the file is told of twice
     assert [step for step, _ in losses] == [0, 1, 1, 2, 3] and losses[1] == losses[2]
+    assert dict(scalars(reader, "epoch_learning_rate")) == {i: pytest.approx(0.1 * 0.5**(3 * i + 2)) for i in range(4)}
+    assert dict(scalars(reader, "batch_learning_rate")) == {i: pytest.approx(0.1 * 0.5**i) for i in range(12)}
+    assert [step for step, _ in scalars(reader, "epoch_steps_per_second")] == [0, 1, 2, 3]
     assert [step for step, _ in scalars(reader, "batch_loss")] == list(range(12))
 
 
@@ -431,6 +471,24 @@ class Full:
         return getattr(self.file, name)
 
 
+def test_a_file_that_may_not_grow(tmp_path):
+    """The system itself refuses to write on, in the middle of a record."""
+    pytest.importorskip("resource")
+    code = f"""if True:
+        import resource, sys
+        sys.path[:0] = {sys.path!r}
+        from test_tensorboard import callbacks, fit
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        _, history = fit(callbacks.TensorBoard({str(tmp_path)!r}, histogram_freq=1), epochs=20)
+        print(len(history.epoch))
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "20\n", ran.stderr
+    assert ran.stderr.count("TensorBoard ends here") == 1 and "File too large" in ran.stderr
+    steps = [event.step for event in records(tmp_path / "train") if len(event.summary.value) == 6]
+    assert steps == list(range(len(steps))) and 1 < len(steps) < 20
+
+
 def test_embeddings_that_cannot_be_written(tmp_path):
     class Fail(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -506,6 +564,7 @@ def test_missing_libraries(monkeypatch):
     ({"embeddings_data": [[1]]}, ValueError, "need each other"),
     ({"gradient_data": [1]}, ValueError, r"gradient_data must be \(x, y\)"),
     ({"gradient_data": (1, 2)}, ValueError, "needs histogram_freq"),
+    ({"image_shape": 5}, TypeError, "image_shape"),
     ({"hparams": [1]}, TypeError, "hparams must be a dict"),
     ({"hparams": {"a": [1]}}, TypeError, "'a'"),
 ])
@@ -515,10 +574,10 @@ def test_bad_arguments(options, error, said):
 
 
 @pytest.mark.parametrize(("options", "error", "said"), [
-    ({"embeddings_layer": "dens"}, ValueError, "no layer 'dens'. Did you mean 'dense'"),
-    ({"embeddings_layer": 9}, ValueError, "no layer 9"),
+    ({"embeddings_layer": "dens"}, ValueError, "'dens'.* Did you mean 'dense'"),
+    ({"embeddings_layer": 9}, ValueError, "received 9"),
     ({"embeddings_layer": 1.5}, TypeError, "a name, an index or a layer"),
-    ({"embeddings_layer": layers.Dense(3)}, ValueError, "no layer"),
+    ({"embeddings_layer": layers.Dense(3)}, ValueError, "no layer of the model"),
     ({"embeddings_data": np.zeros((4, 9))}, ValueError, "embeddings_data"),
     ({"embeddings_metadata": [1, 2]}, ValueError, "one label for each of the 80 samples"),
     ({"gradient_data": (np.zeros((4, 9)), [1] * 4), "histogram_freq": 1}, ValueError, "x"),
@@ -532,7 +591,5 @@ def test_what_does_not_suit_the_model_stops_before_the_first_epoch(tmp_path, opt
 
 
 def test_importing_fastnn_imports_no_library_for_it():
-    import subprocess
-
     code = "import sys, fastnn; print([name for name in ('tensorboardX', 'PIL', 'matplotlib') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -14,9 +14,8 @@ from fastnn.callbacks.base import Logs
 from fastnn.callbacks.pictures import SHADES, view_of
 from fastnn.callbacks.recorder import Recorder, needs
 from fastnn.files import StrPath, check_path, write_file
-from fastnn.inputs import check_count
+from fastnn.inputs import check_count, check_shape
 from fastnn.layers import Layer
-from fastnn.layers.base import layer_of
 from fastnn.named import number
 
 __all__ = ["WeightMovie"]
@@ -99,7 +98,7 @@ class WeightMovie(Recorder):
         self.size = check_count("size", size, low=16, high=2048)
         self.path = None if path is None else check_path("path", path)
         self.fps = number("fps", fps, "(0, 50]")
-        self.image_shape = None if image_shape is None else tuple(image_shape)
+        self.image_shape = None if image_shape is None else check_shape("image_shape", image_shape)
         if path is not None:
             needs("WeightMovie", "PIL", "pillow")
         self.frames: list[NDArray[np.float16]] = []
@@ -108,6 +107,8 @@ class WeightMovie(Recorder):
         self._unsaved = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
+        from fastnn.weights.plot.select import layer_of  # weights know of callbacks
+
         self._shown = layer_of(self.model, self.layer)
         self._view = view_of(self.model, self._shown, self.size, self.image_shape)
         if self.path is not None:
@@ -138,8 +139,8 @@ class WeightMovie(Recorder):
             self.frames, self.steps, self.interval = self.frames[::2], self.steps[::2], 2 * self.interval
         if last or self._batch % self.interval == 0:
             values = self._view.of(self._shown)
-            self.frames.append(values.clip(-LARGEST, LARGEST).astype(np.float16))
             self.steps.append(self._batch)
+            self.frames.append(values.clip(-LARGEST, LARGEST).astype(np.float16))
 
     def save(self, path: StrPath, fps: float | None = None) -> None:
         """Write the frames as a GIF, in one step.
@@ -171,7 +172,7 @@ class WeightMovie(Recorder):
         limit = _limit(self.frames)
         width = len(f"step {self.steps[-1]:,}")
         pictures = [_labelled(*self._view.picture(frame.astype(np.float64), limit), f"step {step:,}", width)
-                    for frame, step in zip(self.frames, self.steps, strict=True)]
+                    for frame, step in zip(self.frames, self.steps, strict=False)]  # Ctrl-C may come between them
         each = max(20, round(100 / rate) * 10)  # GIF counts hundredths of a second
         file = io.BytesIO()
         pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0, optimize=False,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.layers import Layer, SparseDense
+from fastnn.layers import Layer
 
-__all__ = ["View", "kernel_shape", "view_of"]
+__all__ = ["SHADES", "View", "view_of"]
 
 Array = NDArray[Any]
 Pixels = NDArray[np.uint8]
@@ -32,9 +32,15 @@ class View(NamedTuple):
 
     def of(self, layer: Layer) -> NDArray[np.float64]:
         """(n, *tile) of tiles, or the blocks' means (at most side, at most side)."""
+        from fastnn.weights.plot.matrices import block_means
+        from fastnn.weights.plot.select import kernel_of
+
+        kernel = kernel_of(layer)
+        matrix = kernel if hasattr(kernel, "tocsr") else kernel.reshape(-1, kernel.shape[-1])
         if self.tile is None:
-            return _blocks(layer, self.side)
-        columns = _columns(layer, self.units)
+            return block_means(matrix, self.side, self.side)[0]
+        columns = matrix[:, self.units]
+        columns = columns.toarray() if hasattr(columns, "tocsr") else columns
         return np.ascontiguousarray(columns.T, np.float64).reshape(len(self.units), *self.tile)
 
     def picture(self, values: Array, limit: float) -> tuple[Pixels, bytes | None]:
@@ -49,58 +55,19 @@ def view_of(model: Any, layer: Layer, side: int, image_shape: tuple[int, ...] | 
     ValueError if the layer has no kernel, or its inputs are no images of the shape that is asked for.
     """
     from fastnn.weights.images import tile_shape  # weights know of callbacks
+    from fastnn.weights.plot.matrices import input_image
+    from fastnn.weights.plot.select import kernel_of, layers_with_kernels
 
-    shape = kernel_shape(layer)
-    if shape is None:
-        others = ", ".join(leaf.path for leaf in model._leaves() if kernel_shape(leaf) is not None) or "none"
-        raise ValueError(f"layer {layer.path!r} ({type(layer).__name__}) has no kernel to look at; layers that have: "
-                         f"{others}")
-    given = image_shape
-    if image_shape is None and len(shape) == 2 and len(model.input_shape) > 1 \
-            and math.prod(model.input_shape) == shape[0]:
-        image_shape = model.input_shape
+    layers_with_kernels(model, layer)
+    shape = kernel_of(layer).shape
+    wanted = image_shape or (input_image(model, layer) if len(shape) == 2 else None)
     tile: tuple[int, ...] | None = None
-    try:
-        tile = tile_shape(shape, image_shape) if image_shape is not None or len(shape) == 4 else None
-    except ValueError:
-        if given is not None:
-            raise
+    if wanted is not None or (len(shape) == 4 and shape[2] in (1, 3)):
+        tile = tile_shape(shape, wanted)
     if tile is None or max(tile[:2]) > side:
         return View(None, np.empty(0, np.intp), side)
     n = min(shape[-1], math.prod(max(side // (length + 1), 1) for length in tile[:2]))
     return View(tile, np.linspace(0, shape[-1] - 1, n).astype(np.intp), side)
-
-
-def kernel_shape(layer: Layer) -> tuple[int, ...] | None:
-    if isinstance(layer, SparseDense):
-        return layer.pattern.shape
-    kernel = layer.weights.get("kernel")
-    return None if kernel is None or kernel.ndim < 2 else kernel.shape
-
-
-def _columns(layer: Layer, units: NDArray[np.intp]) -> Array:
-    if isinstance(layer, SparseDense):
-        return layer.kernel[:, units].toarray()
-    kernel = layer.weights["kernel"]
-    return kernel.reshape(-1, kernel.shape[-1])[:, units]
-
-
-def _blocks(layer: Layer, side: int) -> NDArray[np.float64]:
-    from fastnn.weights.images import binned
-
-    if not isinstance(layer, SparseDense):
-        kernel = layer.weights["kernel"]
-        return binned(kernel.reshape(-1, kernel.shape[-1]), side, side)[0]
-    pattern, values = layer.pattern, layer.weights["kernel"]
-    # The same means without the zeros, which can be more than memory holds.
-    shape = pattern.shape
-    steps = [-(-n // side) for n in shape]
-    rows, columns = (-(-n // step) for n, step in zip(shape, steps, strict=True))
-    areas = [np.diff(np.append(np.arange(0, n, step), n)) for n, step in zip(shape, steps, strict=True)]
-    place = pattern.rows() // steps[0] * columns + pattern.indices // steps[1]
-    finite = np.isfinite(values)
-    sums = np.bincount(place[finite], values[finite].astype(np.float64), rows * columns).reshape(rows, columns)
-    return sums / np.outer(*areas)
 
 
 def grid(tiles: Array) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import time
@@ -14,14 +15,13 @@ from numpy.typing import NDArray
 from fastnn import optimizers
 from fastnn.callbacks import events
 from fastnn.callbacks.base import Logs
-from fastnn.callbacks.pictures import View, kernel_shape, view_of
+from fastnn.callbacks.pictures import View, view_of
 from fastnn.callbacks.projector import Projector, images_of, labels_of
 from fastnn.callbacks.recorder import Recorder, needs
 from fastnn.errors import DivergenceError
 from fastnn.files import StrPath, check_path
-from fastnn.inputs import check_count
+from fastnn.inputs import as_features, check_count, check_shape
 from fastnn.layers import Layer
-from fastnn.layers.base import layer_of
 from fastnn.named import one_of
 
 __all__ = ["TensorBoard"]
@@ -129,8 +129,7 @@ class TensorBoard(Recorder):
         self.image_freq = check_count("image_freq", image_freq, low=0) \
             or (self.histogram_freq or 1 if write_images else 0)
         self.embeddings_freq = check_count("embeddings_freq", embeddings_freq, low=0)
-        self.image_shape = None if image_shape is None else tuple(check_count("an entry of image_shape", size)
-                                                                  for size in image_shape)
+        self.image_shape = None if image_shape is None else check_shape("image_shape", image_shape)
         if bool(self.embeddings_freq) != (embeddings_data is not None):
             raise ValueError("embeddings_freq and embeddings_data need each other: how often outputs of a layer are "
                              f"written, and for which samples; received embeddings_freq={embeddings_freq} and "
@@ -146,6 +145,8 @@ class TensorBoard(Recorder):
         self._files: dict[str, events.EventFile] = {}
         self._views: list[tuple[Layer, View]] = []
         self._projector: Projector | None = None
+        self._first: int | None = None
+        self._epoch = 0
 
     def asks(self, method: str) -> bool:
         return method == "on_train_batch_end" and self.update_freq > 0
@@ -174,7 +175,9 @@ class TensorBoard(Recorder):
         self._flush()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        self._epoch, self._start, self._first = epoch, time.perf_counter(), self._steps()
+        saved = self.model._run.saved   # about to be taken up
+        self._epoch, self._start = epoch, time.perf_counter()
+        self._first = self._steps() if saved is None else None
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         step = self._steps(batch + 1) - 1
@@ -219,8 +222,8 @@ class TensorBoard(Recorder):
     def _write_epoch(self, epoch: int, logs: Logs) -> None:
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
         held_out = {name.removeprefix("val_"): value for name, value in logs.items() if name not in train}
-        train |= self._rates()
-        if self.write_steps_per_second:
+        train = self._rates() | train   # that of the logs may have been changed since
+        if self.write_steps_per_second and self._first is not None:
             train["steps_per_second"] = (self._steps() - self._first) / (time.perf_counter() - self._start)
         self._write(TRAIN, epoch, "epoch_{}", train)
         if held_out:
@@ -240,11 +243,12 @@ class TensorBoard(Recorder):
             return {}
         if isinstance(optimizer.learning_rate, float):
             return {"learning_rate": optimizer.learning_rate}
-        if last <= self._first:
+        first = max(last - 1, 0) if self._first is None else self._first
+        if last <= first:
             return {}
-        rates = optimizer.rates(self._first, last - self._first).tolist()
+        rates = optimizer.rates(first, last - first).tolist()
         for i in np.unique(np.linspace(0, len(rates) - 1, RATES).astype(int)).tolist():
-            self._file(TRAIN).write(self._first + i, [events.scalar("batch_learning_rate", rates[i])])
+            self._file(TRAIN).write(first + i, [events.scalar("batch_learning_rate", rates[i])])
         return {"learning_rate": rates[-1]}
 
     def _histograms(self) -> list[Any]:
@@ -275,7 +279,7 @@ class TensorBoard(Recorder):
             return int(state.step)
         optimizer = self.model.optimizer
         each = optimizer.max_iter if isinstance(optimizer, optimizers.LBFGS) else 0
-        return getattr(self, "_epoch", 0) * each + (batches or 0)
+        return self._epoch * each + (batches or 0)
 
     # ---- what is looked at ------------------------------------------------------------------------------------
 
@@ -283,6 +287,8 @@ class TensorBoard(Recorder):
         layers = self.model.layers
         if self.embeddings_layer is None:
             return layers[max(len(layers) - 2, 0)]
+        from fastnn.weights.plot.select import layer_of  # weights know of callbacks
+
         layer = layer_of(self.model, self.embeddings_layer)
         if not any(layer is own for own in layers):
             raise ValueError(f"embeddings_layer must be one of the model's own layers; {layer.path!r} is inside one")
@@ -292,8 +298,6 @@ class TensorBoard(Recorder):
         """Those of the projector, and their labels."""
         if self.embeddings_data is None:
             return None
-        from fastnn.inputs import as_features
-
         width = self._layer().n_outputs
         rows, _ = as_features(self.embeddings_data, self.model.input_shape, "embeddings_data", self.model.dtype)
         taken = np.linspace(0, len(rows) - 1, min(len(rows), POINTS, max(NUMBERS // width, 1))).astype(np.intp)
@@ -308,7 +312,9 @@ class TensorBoard(Recorder):
 
     def _kernels(self) -> list[tuple[Layer, View]]:
         """The first one may look at images."""
-        found = [leaf for leaf in self.model._leaves() if kernel_shape(leaf) is not None]
+        from fastnn.weights.plot.select import kernel_of
+
+        found = [leaf for leaf in self.model._leaves() if kernel_of(leaf) is not None]
         return [(leaf, view_of(self.model, leaf, SIDE, None if i else self.image_shape))
                 for i, leaf in enumerate(found)]
 
@@ -367,8 +373,11 @@ def _parameters(model: Any) -> dict[str, Any]:
     rate = 0.0 if searches else float(optimizer.rates(0, 1)[0])
     schedule = "constant" if searches or isinstance(optimizer.learning_rate, float) \
         else type(optimizer.learning_rate).__name__
+    usual = inspect.signature(type(optimizer)).parameters
+    chosen = ", ".join(f"{name}={value!r}" for name, value in optimizer._arguments().items()
+                       if name != "learning_rate" and value != usual[name].default)
     sizes = [leaf.output_shape[-1] for leaf in model._leaves() if "kernel" in leaf.weights]
-    return {"optimizer": type(optimizer).__name__, "learning_rate": rate,
+    return {"optimizer": type(optimizer).__name__ + (f"({chosen})" if chosen else ""), "learning_rate": rate,
             "schedule": schedule, "batch_size": plan["batch_size"], "epochs": model._run.calls.params["epochs"],
             "layers": "-".join(map(str, [math.prod(model.input_shape), *sizes])),
             "parameters": model.count_params(), "seed": model.seed}

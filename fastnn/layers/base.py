@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import re
@@ -16,7 +15,7 @@ from fastnn._kernels.program import Program
 from fastnn.constraints import Constraint
 from fastnn.initializers import Initializer
 from fastnn.kernels import mask_weights
-from fastnn.named import integer, number
+from fastnn.named import number
 from fastnn.regularizers import L1L2, Regularizer
 
 __all__ = ["Layer", "Parameter"]
@@ -336,22 +335,6 @@ def unique_name(name: str, taken: list[str]) -> str:
     """`name`, with a number where it is taken."""
     candidates = [name] + [f"{name}_{i}" for i in range(1, len(taken) + 1)]
     return next(candidate for candidate in candidates if candidate not in taken)
-
-
-def layer_of(model: Any, layer: Any) -> Layer:
-    """The layer of a model that a name, an index of its layers or the layer itself stands for."""
-    family, place = {member.path: member for member in model._family}, integer(layer)
-    if isinstance(layer, Layer) and any(layer is member for member in family.values()):
-        return layer
-    if place is not None and -len(model.layers) <= place < len(model.layers):
-        return model.layers[place]
-    if isinstance(layer, str) and layer in family:
-        return family[layer]
-    if not isinstance(layer, (str, Layer)) and place is None:
-        raise TypeError(f"layer must be a name, an index or a layer; received {layer!r}")
-    close = difflib.get_close_matches(layer, family, n=1) if isinstance(layer, str) else []
-    raise ValueError(f"the model has no layer {layer!r}.{f' Did you mean {close[0]!r}?' if close else ''} "
-                     f"Its layers: {', '.join(family)}")
 
 
 def checked_weight(value: ArrayLike, like: Array, what: str) -> Array:

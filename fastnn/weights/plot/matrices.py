@@ -27,7 +27,7 @@ from fastnn.weights.plot.figure import (
 )
 from fastnn.weights.plot.select import kernel_of, layer_of, layers_with_kernels, matrix_of, shown
 
-__all__ = ["heatmap", "histograms", "tiles"]
+__all__ = ["block_means", "heatmap", "histograms", "input_image", "tiles"]
 
 Axes = Any
 Array = NDArray[Any]
@@ -75,7 +75,7 @@ def heatmap(model: Sequential, layer: Any, *, limit: float | None = None, ax: Ax
     name, matrix = matrix_of(model, layer)
     limit = None if limit is None else number("limit", limit, "(0, inf)")
     ax = new_axes(ax)
-    cells, block = _cells(matrix, *pixels(ax, matrix.shape))
+    cells, block = block_means(matrix, *pixels(ax, matrix.shape))
     if limit is None:
         limit = float(np.max(np.abs(cells), initial=0.0, where=np.isfinite(cells))) or 1.0
     image = cells_of(ax, cells, block, matrix.shape, cmap=diverging_map(), vmin=-limit, vmax=limit)
@@ -94,7 +94,7 @@ def _is_table(model: Sequential, layer: Any) -> bool:
     return "embeddings" in layer_of(model, layer).weights
 
 
-def _cells(matrix: Any, rows: int, columns: int) -> tuple[Array, tuple[int, int]]:
+def block_means(matrix: Any, rows: int, columns: int) -> tuple[Array, tuple[int, int]]:
     """`binned`, with NaN wherever a number of the block is not finite; the missing entries of a sparse matrix, which
     is never made dense, are zeros."""
     if hasattr(matrix, "tocsr"):
@@ -164,7 +164,7 @@ def tiles(model: Sequential, layer: Any = None, shape: Sequence[int] | None = No
     """
     found = layers_with_kernels(model, layer)[0]
     kernel, most = kernel_of(found), check_count("most", most)
-    image_shape = _input_image(model, found) if shape is None and kernel.ndim == 2 else shape
+    image_shape = input_image(model, found) if shape is None and kernel.ndim == 2 else shape
     size = tile_shape(kernel.shape, image_shape)
     units = kernel.shape[-1]
     kernel = kernel[:, :most].toarray() if hasattr(kernel, "tocsr") else kernel[..., :most]
@@ -179,7 +179,7 @@ def tiles(model: Sequential, layer: Any = None, shape: Sequence[int] | None = No
     return ax
 
 
-def _input_image(model: Sequential, layer: Any) -> tuple[int, ...] | None:
+def input_image(model: Sequential, layer: Any) -> tuple[int, ...] | None:
     """The shape of the model's input where it is an image that reaches the layer as it is."""
     for before in model.layers:
         if before is layer:
