@@ -102,7 +102,7 @@ def test_one_epoch_is_seen():
     ax = plot.curves({"loss": [0.5], "learning_rate": [0.1]}, "loss")
     line = labelled(ax)["training"]
     assert line.get_marker() == "o" and line.get_xdata().tolist() == [1]
-    assert ax.get_xlim() == (0, 2) and [t for t in ax.get_xticks() if 0 < t < 2] == [1]
+    assert ax.get_xlim() == pytest.approx((0.1, 1.9)) and [t for t in ax.get_xticks() if 0.1 < t < 1.9] == [1]
 
 
 def test_epochs_of_a_run_that_goes_on():
@@ -212,6 +212,25 @@ def test_the_monitor_remembers_histograms(trained):
             assert one[:2] == other[:2] and np.array_equal(one.counts, other.counts)
     with pytest.raises(ValueError, match="not what it remembers"):
         again.set_state(state | {"histograms.dense.kernel": np.zeros(3)})
+
+
+def test_histograms_go_on_with_a_run(tmp_path):
+    def fit(*callbacks):
+        model = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(3), fnn.layers.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        monitor = fnn.weights.WeightMonitor(histogram_bins=8)
+        model.fit(X, Y, epochs=4, verbose=0, callbacks=[monitor, *callbacks])
+        return monitor
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fit(fnn.callbacks.BackupAndRestore(tmp_path / "run"), fnn.callbacks.LambdaCallback(on_epoch_begin=stop))
+    whole, again = fit(), fit(fnn.callbacks.BackupAndRestore(tmp_path / "run"))
+    for name, found in whole.histograms.items():
+        assert [one.counts.tolist() for one in found] == [one.counts.tolist() for one in again.histograms[name]]
 
 
 def test_a_ridge_for_each_epoch(trained):

@@ -224,7 +224,7 @@ def test_pruned_weights_are_left_out():
     model = model_of(layers.Dense(20), shape=(20,))
     fnn.weights.prune(model, 0.75)
     assert plot.histograms(model)[0].patches[0].get_data().values.sum() == 100
-    assert plot.pattern(model, 0).get_title() == "dense: 0.25 of 20 x 20 connections"
+    assert plot.pattern(model, 0).get_title() == "dense: 25 % of 20 x 20 connections"
 
 
 # ---- sparsity ----------------------------------------------------------------------------------------------
@@ -247,13 +247,13 @@ def test_pattern():
 def test_degrees():
     model = model_of(layers.SparseDense(30, density=0.1), shape=(20,))
     there = model.layers[0].kernel.toarray() != 0
-    figure = pyplot.figure()
     for ax, found in zip(plot.degrees(model, 0), (there.sum(axis=1), there.sum(axis=0)), strict=True):
         data = ax.patches[0].get_data()
         assert data.values.sum() == len(found)
         assert np.array_equal(data.values, np.histogram(found, data.edges)[0])
         assert ax.get_lines()[0].get_xdata()[0] == found.mean()
-    assert pyplot.fignum_exists(figure.number)
+    assert plot.degrees(SMALL, 0)[0].get_figure().get_suptitle() == "first: 100 % of 6 x 8 connections"
+    assert all(tick == round(tick) for ax in plot.degrees(SMALL, 0) for tick in ax.get_xticks())
 
 
 def test_pruning():

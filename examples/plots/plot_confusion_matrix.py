@@ -12,8 +12,8 @@ import fastnn as fnn
 model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16), fnn.layers.Dense(64, "relu"),
                         fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(x, y, epochs=15, verbose=0)
+history = model.fit(x, y, epochs=15, verbose=0)
 
 # %%
 # Probabilities are taken as they come from ``predict``.
-fnn.weights.plot.confusion_matrix(y_test, model.predict(x_test))
+ax = fnn.weights.plot.confusion_matrix(y_test, model.predict(x_test))

@@ -18,4 +18,4 @@ history = model.fit(x, y, epochs=20, validation_data=(x_test, y_test), verbose=0
 
 # %%
 # ``history.plot()`` draws the same.
-fnn.weights.plot.curves(history)
+axes = fnn.weights.plot.curves(history)

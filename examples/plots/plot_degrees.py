@@ -14,8 +14,8 @@ model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
                         fnn.layers.SparseDense(128, "relu", density=0.15), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 evolve = fnn.callbacks.SET(zeta=0.3)
-model.fit(x, y, epochs=15, verbose=0, callbacks=[evolve])
+history = model.fit(x, y, epochs=15, verbose=0, callbacks=[evolve])
 
 # %%
 # Some inputs have come to many connections.
-fnn.weights.plot.degrees(model, "sparse_dense")
+axes = fnn.weights.plot.degrees(model, "sparse_dense")

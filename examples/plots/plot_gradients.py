@@ -20,4 +20,4 @@ print(report)
 
 # %%
 # ``report.plot()`` draws the same.
-fnn.weights.plot.gradients(report)
+ax = fnn.weights.plot.gradients(report)

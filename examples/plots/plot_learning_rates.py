@@ -18,4 +18,4 @@ print(curve.suggestion)
 
 # %%
 # ``curve.plot()`` draws the same.
-fnn.weights.plot.learning_rates(curve)
+ax = fnn.weights.plot.learning_rates(curve)

@@ -13,8 +13,8 @@ model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
                         fnn.layers.SparseDense(128, "relu", density=0.15), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 evolve = fnn.callbacks.SET(zeta=0.3)
-model.fit(x, y, epochs=15, verbose=0, callbacks=[evolve])
+history = model.fit(x, y, epochs=15, verbose=0, callbacks=[evolve])
 
 # %%
 # Pale rows are pixels that are left with few connections.
-fnn.weights.plot.pattern(model, "sparse_dense")
+ax = fnn.weights.plot.pattern(model, "sparse_dense")

@@ -14,10 +14,10 @@ import fastnn as fnn
 model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16), fnn.layers.Dense(64, "relu"),
                         fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(x, y, epochs=15, verbose=0)
+history = model.fit(x, y, epochs=15, verbose=0)
 before = copy.deepcopy(model)
-fnn.weights.prune(model, 0.8, scope="global")
+report = fnn.weights.prune(model, 0.8, scope="global")
 
 # %%
 # The smallest weights of all layers together went.
-fnn.weights.plot.pruning(before, model)
+axes = fnn.weights.plot.pruning(before, model)

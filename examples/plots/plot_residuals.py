@@ -15,8 +15,8 @@ x = rng.normal(size=(2000, 3))
 y = np.sin(2 * x[:, 0]) + x[:, 1] * x[:, 2] + 0.1 * rng.normal(size=2000)
 model = fnn.Sequential([fnn.layers.Dense(64, "relu"), fnn.layers.Dense(64, "relu"), fnn.layers.Dense(1)], seed=0)
 model.compile("adam", "mse")
-model.fit(x[:1500], y[:1500], epochs=20, verbose=0)
+history = model.fit(x[:1500], y[:1500], epochs=20, verbose=0)
 
 # %%
 # Samples that the model was not trained with are what counts.
-fnn.weights.plot.residuals(y[1500:], model.predict(x[1500:]))
+axes = fnn.weights.plot.residuals(y[1500:], model.predict(x[1500:]))

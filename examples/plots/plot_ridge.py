@@ -13,8 +13,8 @@ model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16), fnn.
                         fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 monitor = fnn.weights.WeightMonitor(x[:256], y[:256], histogram_bins=60)
-model.fit(x, y, epochs=20, verbose=0, callbacks=[monitor])
+history = model.fit(x, y, epochs=20, verbose=0, callbacks=[monitor])
 
 # %%
 # The weights spread out while the model learns.
-fnn.weights.plot.ridge(monitor, "dense.kernel")
+ax = fnn.weights.plot.ridge(monitor, "dense.kernel")

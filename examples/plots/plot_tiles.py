@@ -14,8 +14,8 @@ model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
                         fnn.layers.Dense(36, "relu", kernel_regularizer=fnn.regularizers.L2(1e-2)),
                         fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(x, y, epochs=60, verbose=0)
+history = model.fit(x, y, epochs=60, verbose=0)
 
 # %%
 # With a decay of weights, what tells nothing is white: the pixels at the rim.
-fnn.weights.plot.tiles(model)
+ax = fnn.weights.plot.tiles(model)

@@ -51,10 +51,10 @@ class WeightMonitor(Callback):
         Epochs between two records.
     spectral_norms : bool, default False
         Whether to record the spectral norms of kernels too: 784 x 512 takes some 40 ms.
-    histogram_bins : int, default 0
-        Bins of the histograms to record of each weight, as `fastnn.weights.plot.ridge` draws them; 0 for none.
     n_threads : int, optional
         For the prediction and the gradient.
+    histogram_bins : int, default 0
+        Bins of the histograms to record of each weight, as `fastnn.weights.plot.ridge` draws them; 0 for none.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class WeightMonitor(Callback):
     """
 
     def __init__(self, x: Any = None, y: Any = None, every: int = 1, spectral_norms: bool = False,
-                 histogram_bins: int = 0, n_threads: int | None = None) -> None:
+                 n_threads: int | None = None, histogram_bins: int = 0) -> None:
         super().__init__()
         if x is None and y is not None:
             raise ValueError("y needs x: the gradient is one of samples and targets; received y alone")

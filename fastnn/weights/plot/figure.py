@@ -67,6 +67,9 @@ def panels(ax: Axes, n: int, size: tuple[float, float] = (3.3, 2.7)) -> NDArray[
             raise ValueError(f"{n} panels can take the place of an Axes of a grid, as of pyplot.subplots(); received "
                              f"{ax!r}: give {n} Axes")
         ax.set_axis_off()
+        box = ax.get_window_extent()
+        if n == 2 and box.width < 1.6 * box.height:     # side by side they would be strips
+            rows, columns = 2, 1
         grid = spec.subgridspec(rows, columns).subplots(squeeze=False)
     for empty in grid.flat[n:]:
         empty.set_axis_off()
@@ -129,7 +132,7 @@ def epochs(ax: Axes, numbers: Sequence[int] | NDArray[Any]) -> None:
     """Ticks of an axis of epochs, counted from 1, and its label."""
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(library().ticker.MaxNLocator("auto", integer=True, min_n_ticks=1))
-    room = 1.0 if len(numbers) == 1 else min(0.9, 0.03 * (numbers[-1] - numbers[0]))
+    room = 0.9 if len(numbers) == 1 else min(0.9, 0.03 * (numbers[-1] - numbers[0]))
     ax.set_xlim(numbers[0] - room, numbers[-1] + room)
 
 

@@ -233,10 +233,11 @@ def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any
         axis.axvline(0, color="0", linewidth=0.8)
         notes = f"mean {finite.mean():.2g}, std {finite.std():.2g}" if finite.size else "no finite weights"
         bad = weights.size - finite.size
-        axis.set_title(f"{plain(layer.path)}\n{notes}" + (f", {thousands(bad)} not finite" if bad else ""), fontsize="medium")
+        notes += f", {thousands(bad)} not finite" if bad else ""
+        axis.set_title(f"{plain(layer.path)}\n{notes}", fontsize="medium")
         axis.set_xlabel("weight")
         axis.set_ylabel("count")
-        axis.xaxis.set_major_locator(library().ticker.MaxNLocator(5))
+        axis.xaxis.set_major_locator(library().ticker.MaxNLocator(4))
         axis.yaxis.set_major_locator(library().ticker.MaxNLocator(5, integer=True))
     return axes
 

@@ -76,6 +76,7 @@ def ridge(monitor: WeightMonitor, weight: str, *, most: int = 25, ax: Axes = Non
     if not monitor.histograms:
         raise ValueError("the monitor has no histograms: make it with WeightMonitor(histogram_bins=64)")
     found = monitor.histograms[checked_name(weight, monitor.histograms, "weight of the monitor")]
+    numbers = np.array(monitor.epochs[-len(found):]) + 1
     step = -(-len(found) // check_count("most", most))
     chosen = np.arange((len(found) - 1) % step, len(found), step)
     ax = new_axes(ax)
@@ -91,7 +92,7 @@ def ridge(monitor: WeightMonitor, weight: str, *, most: int = 25, ax: Axes = Non
     step = -(-len(chosen) // 13)
     places = range((len(chosen) - 1) % step, len(chosen), step)
     ax.set_yticks([len(chosen) - 1 - place for place in places],
-                  [str(monitor.epochs[chosen[place]] + 1) for place in places])
+                  [str(numbers[chosen[place]]) for place in places])
     ax.axvline(0, color=GUIDE, linewidth=0.8, linestyle=":", zorder=1)
     ax.set_ylim(-0.3, len(chosen) - 0.9 + OVERLAP)
     ax.set_xlabel("weight")

@@ -29,8 +29,8 @@ def _connections(model: Sequential, layer: Any) -> tuple[str, tuple[int, int], A
 
 
 def _summary(name: str, shape: tuple[int, int], n: int) -> str:
-    share = n / (shape[0] * shape[1])
-    return f"{plain(name)}: {share:.3g} of {thousands(shape[0])} x {thousands(shape[1])}"
+    share = 100 * n / (shape[0] * shape[1])
+    return f"{plain(name)}: {share:.3g} % of {thousands(shape[0])} x {thousands(shape[1])}"
 
 
 def pattern(model: Sequential, layer: Any, *, ax: Axes = None) -> Axes:
@@ -63,7 +63,7 @@ def pattern(model: Sequential, layer: Any, *, ax: Axes = None) -> Axes:
     >>> import fastnn as fnn
     >>> model = fnn.Sequential([fnn.Input((20,)), fnn.layers.SparseDense(50, density=0.1)], seed=0)
     >>> fnn.weights.plot.pattern(model, 0).get_title()
-    'sparse_dense: 0.1 of 20 x 50 connections'
+    'sparse_dense: 10 % of 20 x 50 connections'
     """
     name, shape, row, column = _connections(model, layer)
     ax = new_axes(ax)
@@ -120,6 +120,8 @@ def degrees(model: Sequential, layer: Any, *, ax: Any = None) -> Any:
         axis.stairs(np.histogram(found, edges)[0], edges, fill=True, color=CYCLE[0])
         mean = float(found.mean())
         said = f"{mean:.3g}" if mean < 1000 else thousands(round(mean))
+        if high - low < 4:
+            axis.set_xlim(low - 2.5, high + 2.5)
         axis.axvline(mean, color=CYCLE[1], linestyle="--", label=f"mean {said}")
         alone = int(np.count_nonzero(found == 0))
         axis.set_title(f"{thousands(n)} {what}s" + (f", {thousands(alone)} without" if alone else ""))
