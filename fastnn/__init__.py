@@ -32,6 +32,7 @@ from fastnn.errors import DivergenceError, ModelFormatError
 from fastnn.layers import Input
 from fastnn.lr_finder import lr_find
 from fastnn.model import Sequential
+from fastnn.reports import report
 from fastnn.saving import load_model
 from fastnn.streams import Stream
 from fastnn.version import __version__
@@ -60,6 +61,7 @@ __all__ = [
     "reference",
     "schedules",
     "regularizers",
+    "report",
     "set_num_threads",
     "show_config",
     "sparse",

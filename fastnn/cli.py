@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import optimizers
+from fastnn import callbacks, optimizers
 from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks import Callback
 from fastnn.cli_data import (
@@ -36,12 +36,15 @@ from fastnn.cli_data import (
 )
 from fastnn.config import cpu_name, show_config
 from fastnn.datasets import quoted
-from fastnn.files import write_file
+from fastnn.files import check_output, write_file
 from fastnn.layers import Dense, Dropout, Flatten, Rescaling
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
 from fastnn.named import number
 from fastnn.reference_training import ReferenceMLP
+from fastnn.reports import report
+from fastnn.reports.overview import overview
+from fastnn.reports.pictures import check_library, picture_format
 from fastnn.saving import load_model
 from fastnn.version import __version__
 from fastnn.weights import statistics
@@ -63,7 +66,11 @@ def say(what: str, text: str) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train a model, show how good and how fast it is, and save it."""
-    _check_output(args.out, "model")
+    check_output(args.out, "model")
+    if args.report is not None:
+        check_library("--report")
+        check_output(args.report, "report")
+    boards = [] if args.tensorboard is None else [callbacks.TensorBoard(args.tensorboard, histogram_freq=1)]
     data = read_data(args.data, args.target)
     assert data.y is not None
     if data.test and args.target is not None:
@@ -81,7 +88,7 @@ def train(args: argparse.Namespace) -> None:
     say("task", f"{task}{f' of {model.n_outputs} classes' if task == 'classification' else ''}: {reason}")
     if task == "regression":
         say("units", "the table is for targets scaled to mean 0 and deviation 1; the lines below it are in real units")
-    seconds = _fit(model, _scaled((x, y), scalings), validation and _scaled(validation, scalings), args)
+    seconds = _fit(model, _scaled((x, y), scalings), validation and _scaled(validation, scalings), boards, args)
     rival = _numpy_seconds(model, x, y, args.batch_size) if args.data == DIGITS else None
     _move_scalings(model, scalings)
     print()
@@ -95,17 +102,23 @@ def train(args: argparse.Namespace) -> None:
     # Slots belong to the scaled data that the optimizer saw.
     model.save(args.out, include_optimizer=not any(scalings))
     say("saved", f"{args.out} ({os.path.getsize(args.out) / 1024:,.0f} KB)")
+    if boards:
+        say("logs", f"{args.tensorboard}; tensorboard --logdir shows them")
+    if args.report is not None:
+        _report(model, test or validation, bool(scalings[1]), args)
 
 
-def _check_output(path: str, what: str) -> None:
-    """Refuse what could not be written before time goes into the work."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(2, "no such folder", folder)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ValueError(f"{path}: not a regular file; the {what} cannot be saved there")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(13, "the folder cannot be written", folder)
+def _report(model: Sequential, part: Part | None, scaled: bool, args: argparse.Namespace) -> None:
+    """The page about a model that is saved already, whatever comes of it."""
+    target = model.metadata["target"]
+    note = "Curves are of targets scaled to mean 0 and deviation 1, answers in real units." if scaled else None
+    x, y = part or (None, None)
+    try:
+        report(model, None, x, y, args.report, title=f"fastnn train {args.data}", note=note,
+               class_names=[target] if scaled and target and model.n_outputs == 1 else None, n_threads=args.threads)
+    except Exception as error:
+        raise ValueError(f"no report was written: {error}; the model is saved in {args.out}") from error
+    say("report", f"{args.report} ({os.path.getsize(args.report) / 1024:,.0f} KB)")
 
 
 Part = tuple[Array, Array]
@@ -164,7 +177,8 @@ def _network(x: Array, y: Array, notes: dict[str, Any],
     return model, [None if pixels else Scaling.of(x), None if classes else Scaling.of(y)]
 
 
-def _fit(model: Sequential, part: Part, validation: Part | None, args: argparse.Namespace) -> float:
+def _fit(model: Sequential, part: Part, validation: Part | None, boards: Sequence[Callback],
+         args: argparse.Namespace) -> float:
     """Train; the time of the fastest epoch."""
     optimizer, watch = model.optimizer, _EpochTimes()
     assert optimizer is not None
@@ -173,7 +187,7 @@ def _fit(model: Sequential, part: Part, validation: Part | None, args: argparse.
            else f"learning rate {optimizer.learning_rate:g}, batches of {args.batch_size}")
     say("training", f"{optimizer.name}, {how}, at most {effective_n_threads(args.threads)} threads\n")
     model.fit(part[0], part[1], batch_size=args.batch_size, epochs=args.epochs, validation_data=validation,
-              callbacks=[watch], verbose=1 if sys.stderr.isatty() else 2, n_threads=args.threads)
+              callbacks=[watch, *boards], verbose=1 if sys.stderr.isatty() else 2, n_threads=args.threads)
     return min(watch.seconds)
 
 
@@ -237,7 +251,7 @@ def _figures(model: Sequential, part: Part, n_threads: int | None) -> str:
 def predict(args: argparse.Namespace) -> None:
     """Write a row of answers for each row of data."""
     if args.out is not None:
-        _check_output(args.out, "predictions")
+        check_output(args.out, "predictions")
     model, notes = _load(args.model)
     data = read_data(args.data, notes["target"], needs_target=False)
     x = select_columns(data, notes["feature_names"], args.data)
@@ -309,6 +323,10 @@ def _load(path: str) -> tuple[Sequential, dict[str, Any]]:
 
 def inspect(args: argparse.Namespace) -> None:
     """Show a model's layers, what it was trained for, and statistics of its weights."""
+    if args.plot is not None:
+        kind = picture_format(args.plot)
+        check_library("--plot")
+        check_output(args.plot, "picture")
     model = load_model(args.model, compile=False)
     model.summary()
     print()
@@ -318,6 +336,10 @@ def inspect(args: argparse.Namespace) -> None:
             say(f"{key} ", text if len(text) <= 90 else f"{text[:87]}...")
     print(f"\n{statistics(model)!r}")
     print("\nnear 0: below a hundredth of the weight's root mean square")
+    if args.plot is not None:
+        write_file(args.plot, overview(model, kind))
+        print()
+        say("picture", f"{args.plot} ({os.path.getsize(args.plot) / 1024:,.0f} KB)")
 
 
 # ---- bench -------------------------------------------------------------------------------------------------
@@ -417,6 +439,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_integer(0, 2**63 - 1), default=0, metavar="N",
                      help="of weights, shuffling and dropout (0)")
     sub.add_argument("--out", default="model.safetensors", metavar="FILE", help="(model.safetensors)")
+    sub.add_argument("--report", metavar="FILE", help="HTML page to write about the training (needs matplotlib)")
+    sub.add_argument("--tensorboard", metavar="DIR", help="folder for TensorBoard's logs (needs tensorboardX)")
     threads = [sub]
     sub = command(predict, "model", "data")
     sub.add_argument("--out", metavar="FILE", help="CSV to write (default: to the terminal)")
@@ -425,7 +449,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(evaluate, "model", "data")
     sub.add_argument("--target", help="default: the one that the model was trained for")
     threads.append(sub)
-    command(inspect, "model")
+    sub = command(inspect, "model")
+    sub.add_argument("--plot", metavar="FILE", help="picture of the kernels to write: .png, .svg or .pdf (needs "
+                                                    "matplotlib)")
     sub = command(bench)
     sub.add_argument("--quick", action="store_true", help="a fifth of the time, coarser figures")
     sub.add_argument("--all", action="store_true", help="the largest work too")
@@ -446,7 +472,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 after an error, which is one line on stderr; 130 after Ctrl-C.
+        0; 2 after an error, which is one line on stderr and says so where the model was saved before it; 130 after
+        Ctrl-C.
     """
     try:
         args = _parser().parse_args(argv)
@@ -462,7 +489,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         return _fail(f"error: {name}{error.strerror or error}", 2)
-    except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
+    except (ValueError, TypeError, ArithmeticError, MemoryError, ImportError) as error:
         return _fail(f"error: {error or type(error).__name__}", 2)
     return 0
 

@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows: without its locks a stray cannot be told from a file being written
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["StrPath", "check_path", "write_file"]
+__all__ = ["StrPath", "check_output", "check_path", "write_file"]
 
 StrPath = str | os.PathLike[str]
 
@@ -30,6 +30,17 @@ def check_path(name: str, value: Any) -> str:
     if not path:
         raise ValueError(f"{name} must be a path that is not empty; received {value!r}")
     return path
+
+
+def check_output(path: str, what: str) -> None:
+    """Refuse what could not be written before time goes into the work."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(2, "no such folder", folder)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: not a regular file; the {what} cannot be saved there")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(13, "the folder cannot be written", folder)
 
 
 def write_file(path: StrPath, data: bytes) -> None:

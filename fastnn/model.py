@@ -814,6 +814,11 @@ class Sequential(Trainer):
 
         save_model(self, path, include_optimizer=include_optimizer)
 
+    def _repr_html_(self) -> str:
+        from fastnn.notebooks import model_html
+
+        return model_html(self)
+
     def __repr__(self) -> str:
         return f"<Sequential {self.name!r}: {', '.join(type(layer).__name__ for layer in self.layers) or 'no layers'}>"
 

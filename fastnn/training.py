@@ -899,9 +899,9 @@ def _count(data: Feed) -> int | str:
 
 
 def _size(data: Feed, batch_size: int) -> dict[str, Any]:
-    """Samples and batches of an epoch; None for a stream that has not been read to its end."""
+    """Samples and batches of an epoch, and rows of a batch; None for a stream that has not been read to its end."""
     n = data.n if isinstance(data, engine.Data) else data.rows
-    return {"samples": n, "steps": None if n is None else -(-n // batch_size)}
+    return {"samples": n, "steps": None if n is None else -(-n // batch_size), "batch_size": batch_size}
 
 
 def _is_sparse(data: Feed) -> bool:

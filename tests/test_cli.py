@@ -11,10 +11,12 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from html_checks import Page
 
 import fastnn as fnn
 from fastnn import cli, cli_data
 from fastnn.reference_training import ReferenceMLP
+from fastnn.reports.overview import overview
 from fastnn.works import WORKS, blas_threads, fastnn_seconds, numpy_seconds, thread_counts
 
 FLOWERS = ["year", "length", "constant", "species"]
@@ -334,6 +336,109 @@ def test_scaling_of_constant_and_huge_columns():
     assert scaling.scale[2] == pytest.approx(np.sqrt(2 / 3))
     with pytest.raises(ValueError, match="too large"):
         cli_data.Scaling.of(np.array([[1e308], [-1e308], [1e308]]))
+
+
+# ---- reports, logs, pictures -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def viz():
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+
+
+@pytest.mark.usefixtures("viz")
+def test_report_of_classes_and_of_numbers(run, tmp_path, flowers, houses):
+    page, model = tmp_path / "page.html", tmp_path / "model.safetensors"
+    code, out, err = run("train", flowers, "--target", "species", *QUICK, "--out", model, "--report", page)
+    assert (code, err) == (0, "")
+    assert re.search(rf"^saved .*\nreport +{re.escape(str(page))} \(\d+ KB\)$", out, re.M)
+    found = Page(page.read_text(encoding="utf-8"))
+    right = float(re.search(r"^validation +accuracy ([\d.]+)", out, re.M)[1])
+    assert f"of 24 samples are classified right, {right:.2%}" in found.text
+    assert found.row("späte Art") and found.row("year")
+    assert found.row("Epochs") == ["40"]
+    code, out, _ = run("train", houses, "--target", "price", *QUICK, "--out", model, "--report", page)
+    assert code == 0
+    found = Page(page.read_text(encoding="utf-8"))
+    assert "answers in real units" in found.text
+    assert float(found.row("price")[0]) == pytest.approx(float(found.row("r2_score")[0]), abs=1e-3)
+    assert float(found.row("price")[1]) == pytest.approx(float(found.row("mae")[0]), rel=1e-3)  # in real units
+
+
+@pytest.mark.usefixtures("viz")
+def test_report_without_validation_rows(run, tmp_path, flowers):
+    page = tmp_path / "page.html"
+    assert run("train", flowers, "--target", "species", *QUICK, "--out", tmp_path / "m", "--report", page,
+               "--validation-split", 0)[0] == 0
+    assert "Answers" not in Page(page.read_text(encoding="utf-8")).text
+
+
+@pytest.mark.usefixtures("viz")
+def test_a_report_that_fails_does_not_lose_the_model(run, fails, tmp_path, flowers, monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("of all things")
+
+    monkeypatch.setattr(cli, "report", broken)
+    model = tmp_path / "model.safetensors"
+    fails("train", flowers, "--target", "species", *QUICK, "--out", model, "--report", tmp_path / "page.html",
+          match=rf"no report was written: of all things; the model is saved in {re.escape(str(model))}")
+    assert fnn.load_model(model).built
+
+
+def test_reports_are_checked_before_training(fails, tmp_path, flowers, monkeypatch):
+    pytest.importorskip("matplotlib")
+    train = "train", flowers, "--target", "species", "--out", tmp_path / "model"
+    fails(*train, "--report", tmp_path / "no" / "page.html", match="no such folder")
+    fails(*train, "--report", tmp_path, match="not a regular file; the report cannot be saved there")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    fails(*train, "--report", tmp_path / "page.html", match=r'--report draws with matplotlib.*"fastnn\[viz\]"')
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.usefixtures("viz")
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_inspect_draws(run, tmp_path, suffix):
+    model = fnn.Sequential([fnn.Input((6, 5)), fnn.layers.Flatten(), fnn.layers.Dense(4, "relu"), fnn.layers.Dense(1)],
+                           seed=0, name="<$x^$>")
+    model.save(tmp_path / "model")
+    picture = tmp_path / f"kernels.{suffix}"
+    code, out, err = run("inspect", tmp_path / "model", "--plot", picture)
+    assert (code, err) == (0, "")
+    assert re.search(rf"^picture +{re.escape(str(picture))}", out, re.M)
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert picture.read_bytes().startswith(start)
+
+
+@pytest.mark.usefixtures("viz")
+def test_overview_has_a_row_for_each_kernel():
+    layers = [fnn.layers.Dense(3) for _ in range(10)]
+    model = fnn.Sequential([fnn.Input((4,)), *layers], seed=0)
+    model.layers[1].kernel[0, 0] = np.nan
+    data = overview(model, "svg").decode()
+    assert len(re.findall(r'id="axes_\d+"', data)) >= 24  # 8 rows of 3, and their scales of colours
+    with pytest.raises(ValueError, match="no layer with a kernel"):
+        overview(fnn.Sequential([fnn.Input((4,)), fnn.layers.Flatten()]), "png")
+
+
+def test_pictures_are_checked_before_work(fails, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    fails("inspect", "no model", "--plot", tmp_path / "a.gif", match="pictures are png, svg or pdf.*received 'gif'")
+    fails("inspect", "no model", "--plot", tmp_path / "a", match="received 'none'")
+    fails("inspect", "no model", "--plot", tmp_path / "no" / "a.png", match="no such folder")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    fails("inspect", "no model", "--plot", tmp_path / "a.png", match=r"--plot draws with matplotlib")
+
+
+def test_tensorboard(run, fails, tmp_path, flowers, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    train = "train", flowers, "--target", "species", *QUICK, "--out", tmp_path / "model"
+    assert run(*train, "--tensorboard", tmp_path / "logs")[0] == 0
+    assert [path.name for path in (tmp_path / "logs").rglob("events.out.tfevents*")]
+    (tmp_path / "file").touch()
+    fails(*train, "--tensorboard", tmp_path / "file", match="file")
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    fails(*train, "--tensorboard", tmp_path / "other", match=r'tensorboardX.*"fastnn\[viz\]"')
 
 
 # ---- errors ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
 NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "parquet": "pyarrow", "plot": "matplotlib",
-         "tensorboard": "tensorboardX"}
+         "report": "matplotlib", "tensorboard": "tensorboardX"}
 BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

@@ -772,7 +772,7 @@ def test_callbacks_are_called_in_order():
     ]
     assert calls == [(who, *call) for call in expected for who in "ab"]
     assert first.model is model
-    assert first.params == {"epochs": 2, "steps": 3, "samples": 60, "verbose": 0}
+    assert first.params == {"epochs": 2, "steps": 3, "samples": 60, "batch_size": 25, "verbose": 0}
 
 
 def test_stop_training_ends_after_the_epoch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,17 +26,25 @@ class History(Callback):
         ``"loss"``, the metrics' names, and the same with ``val_`` before them.
     epoch : list of int
         Counted from 0.
+    seconds : list of float
+        How long each epoch took, with its validation; NaN for those of files of earlier versions.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self.seconds: list[float] = []
+        self._start = math.nan
         self.diverged: tuple[int, int] | None = None
         self.last_step: int | None = None   # of the optimizer, with which a schedule can be asked for past rates
 
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start = time.perf_counter()
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
+        self.seconds.append(time.perf_counter() - self._start)
         state = getattr(self.model, "_state", None)
         self.last_step = None if state is None else state.step
         for name, value in (logs or {}).items():
@@ -43,7 +52,8 @@ class History(Callback):
 
     def get_state(self) -> dict[str, Any]:
         """Arrays, since long histories would make a header too long to be read."""
-        return {"names": list(self.history), "epoch": np.array(self.epoch, np.float64)} | {
+        return {"names": list(self.history), "epoch": np.array(self.epoch, np.float64),
+                "seconds": np.array(self.seconds, np.float64)} | {
             f"values.{i}": np.array(values, np.float64) for i, values in enumerate(self.history.values())}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -51,10 +61,13 @@ class History(Callback):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"the names of a history are {names!r}; texts are allowed")
         columns = {name: state.get(f"values.{i}") for i, name in enumerate(names)}
-        if len(state) != len(columns) + 2 or not all(isinstance(array, np.ndarray) and array.ndim == 1
-                                                     for array in (epoch, *columns.values())):
+        timed = ("seconds",) if "seconds" in state else ()  # files of earlier versions have none
+        if len(state) != len(columns) + 2 + len(timed) or not all(
+                isinstance(array, np.ndarray) and array.ndim == 1
+                for array in (epoch, *columns.values(), *(state[name] for name in timed))):
             raise ValueError(f"a history holds {sorted(state)}; epochs and one list of values a name are allowed")
         self.epoch = [count("epoch", int(i)) for i in epoch]  # type: ignore[union-attr]
+        self.seconds = state["seconds"].tolist() if timed else [math.nan] * len(self.epoch)
         self.history = {name: array.tolist() for name, array in columns.items()}  # type: ignore[union-attr]
 
     def on_divergence(self, error: DivergenceError) -> bool:
@@ -100,6 +113,11 @@ to 0.05; the gap is 0.8.
         if isinstance(loss, (losses.SparseCategoricalCrossentropy, losses.CategoricalCrossentropy)):
             return math.log(self.model.n_outputs)
         return -math.inf
+
+    def _repr_html_(self) -> str:
+        from fastnn.notebooks import history_html
+
+        return history_html(self)
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name}={values[-1]:.4f}" for name, values in self.history.items())

@@ -109,7 +109,7 @@ class Network(Sequential):
             self.history = History()
             calls = CallbackList([*callbacks, self.history], self,
                                  {"epochs": epochs, "verbose": 0, "samples": samples.n,
-                                  "steps": -(-samples.n // batch)})
+                                  "steps": -(-samples.n // batch), "batch_size": batch})
             self.stop_training = False
             plan = {"samples": samples.n, "batch_size": batch, "shuffle": order is not None,
                     "validation": None if validation is None else validation.n}

@@ -15,6 +15,7 @@ from fastnn.initializers import compute_fans
 from fastnn.layers import PReLU, SparseDense, SReLU
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
+from fastnn.notebooks import tables_html
 from fastnn.sparse_inputs import refuse_sparse
 from fastnn.weights.backward import loss_gradient, pulled_back, training_outputs
 from fastnn.weights.statistics import table
@@ -103,14 +104,23 @@ class GradientReport:
         return gradients(self, ax=ax)
 
     def __repr__(self) -> str:
+        verdict, *advice = self._lines()
+        return "\n".join([table(self._rows(), 2), "", verdict, *(f"- {line}" for line in advice)])
+
+    def _repr_html_(self) -> str:
+        return tables_html([self._rows()], 2, self._lines())
+
+    def _lines(self) -> list[str]:
+        return [f"gradients: {self.verdict}; first layer over last: {self.ratio:.3g}", *self.advice]
+
+    def _rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [("layer", "activation", "kernel std", "output rms", "dead", "gradient rms",
                                         "weight gradient")]
         for row in self.layers:
             std = "" if row.kernel_std is None else f"{row.kernel_std:.3g}"
             rows.append((row.name, row.activation, std, f"{row.output_rms:.3g}", f"{row.dead:.0%}",
                          f"{row.gradient_rms:.3g}", f"{row.weight_gradient_norm:.3g}"))
-        return "\n".join([table(rows, 2), "", f"gradients: {self.verdict}; first layer over last: {self.ratio:.3g}",
-                          *(f"- {line}" for line in self.advice)])
+        return rows
 
 
 def diagnose_gradients(model: Sequential, x: Any, y: Any, *, n_threads: int | None = None) -> GradientReport:

@@ -16,6 +16,7 @@ from fastnn._kernels.threads import effective_n_threads
 from fastnn.inputs import as_features
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
+from fastnn.notebooks import tables_html
 from fastnn.weights.transfer import named_weights
 
 __all__ = ["LayerStatistics", "Statistics", "WeightStatistics", "describe", "layer_outputs", "layer_statistics",
@@ -101,19 +102,25 @@ class Statistics:
     layers: tuple[LayerStatistics, ...]
 
     def __repr__(self) -> str:
+        return "\n\n".join(table(rows, 2) for rows in self._tables())
+
+    def _repr_html_(self) -> str:
+        return tables_html(self._tables(), 2)
+
+    def _tables(self) -> list[list[tuple[str, ...]]]:
         names = ("mean", "std", "min", "max", "norm")
         rows: list[tuple[str, ...]] = [("weight", "shape", *names, "near 0", "spectral norm", "dead units")]
         for w in self.weights:
             rows.append((w.name, _sizes(w.shape), *(f"{getattr(w, name):.4g}" for name in names),
                          f"{w.near_zero:.1%}", "" if w.spectral_norm is None else f"{w.spectral_norm:.4g}",
                          "" if w.dead_units is None else f"{w.dead_units}"))
-        text = table(rows, 2)
+        tables = [rows]
         if self.layers:
             rows = [("outputs of", "shape", *names[:4], "dead units")]
             rows += [(row.name, _sizes(row.shape), *(f"{getattr(row, name):.4g}" for name in names[:4]),
                       f"{row.dead_units}") for row in self.layers]
-            text += "\n\n" + table(rows, 2)
-        return text
+            tables.append(rows)
+        return tables
 
 
 def statistics(model: Sequential, x: Any = None, *, n_threads: int | None = None) -> Statistics:

@@ -1,0 +1,418 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._kernels.threads import effective_n_threads
+from fastnn.callbacks.history import History
+from fastnn.config import show_config
+from fastnn.files import StrPath, check_output, check_path, write_file
+from fastnn.html import Html, figure, page, table, tag
+from fastnn.model import Sequential
+from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer_rows, memory, shown_shape
+from fastnn.reports.findings import Samples, most_confused, per_class, per_target, permuted
+from fastnn.reports.health import health
+from fastnn.reports.pictures import check_library, drawn, short, tile
+from fastnn.schedules import LearningRateSchedule
+from fastnn.version import __version__
+
+__all__ = ["report"]
+
+Array = NDArray[Any]
+
+MOST_CLASSES = 40   # in a table or a picture
+WRONG = 12          # samples that are shown
+
+
+def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any = None,
+           path: StrPath = "report.html", *, title: str | None = None, feature_names: Sequence[str] | None = None,
+           class_names: Sequence[str] | None = None, note: str | None = None, n_threads: int | None = None) -> str:
+    """Write one HTML page that tells of a training: curves, answers on validation data, weights, features, time.
+
+    The page has its pictures inside, needs no network and no scripts, and is readable on phones and in the dark.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built and compiled; of an estimator its ``model_``.
+    history : History or dict of str to list of float, optional
+        What `fit` returned; by default that of the model's last training, if there was one.
+    X_val, y_val : array-like, sparse matrix or stream, optional
+        Samples and targets as for `evaluate`, best such as were not trained on. Of a stream ``(x, y)``, given as
+        `X_val`, the first 100000 rows. Without them there are no answers and no features in the page.
+    path : str or path-like, default "report.html"
+        Written in one step: a file that is there is replaced only by a whole one.
+    title : str, optional
+    feature_names, class_names : list of str, optional
+        Of the input's features; of the classes, or of the outputs where these are no classes. By default those in
+        ``model.metadata``, else numbers.
+    note : str, optional
+        Words of your own, at the top.
+    n_threads : int, optional
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed: ``pip install "fastnn[viz]"``.
+    TypeError, ValueError
+        If the model is not built or compiled, the history is empty or that of another model, or samples or names do
+        not fit.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import fastnn as fnn
+    >>> (x, y), (x_test, y_test) = fnn.datasets.load_digits()
+    >>> model = fnn.Sequential([fnn.layers.Flatten(), fnn.layers.Rescaling(1 / 16),
+    ...                         fnn.layers.Dense(32, "relu"), fnn.layers.Dense(10, "softmax")], seed=0)
+    >>> model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    >>> history = model.fit(x, y, epochs=5, validation_data=(x_test, y_test), verbose=0)
+    >>> fnn.report(model, history, x_test, y_test, "digits.html")
+    'digits.html'
+    """
+    check_library("report")
+    target = check_path("path", path)
+    check_output(target, "report")
+    past = _checked_history(_checked_model(model), history)
+    names = _names(model, feature_names, class_names)
+    if (X_val is None) and y_val is not None:
+        raise ValueError("y_val was given without X_val")
+    threads = effective_n_threads(n_threads)
+    samples = None if X_val is None else Samples.of(model, X_val, y_val, threads)
+    sections = [("summary", "Summary", _summary(model, past, samples, note, threads))]
+    if past is not None:
+        sections.append(("curves", "Curves", _curves(past)))
+    if samples is not None:
+        sections.append(("answers", "Answers", _answers(samples, model, names)))
+    sections.append(("weights", "Weights", health(model, None if samples is None else samples.x, threads)))
+    if samples is not None:
+        sections.append(("features", "Features", _features(model, samples, names, threads)))
+    sections.append(("machine", "Time and machine", _machine(past, threads)))
+    text = _document(title or f"Training of “{model.name}”", sections)
+    write_file(target, text.encode("utf-8", "replace"))
+    return target
+
+
+# ---- the door ------------------------------------------------------------------------------------------------
+
+
+def _checked_model(model: Any) -> Sequential:
+    if not isinstance(model, Sequential):
+        hint = "; of an estimator give its model_" if hasattr(model, "model_") else ""
+        raise TypeError(f"model must be a fastnn.Sequential; received {model!r}{hint}")
+    if not model.built:
+        raise ValueError("the model is not built, so that it was never trained: fit it first")
+    if model.loss is None:
+        raise ValueError("the model is not compiled: its loss says what is to be reported; call compile first")
+    return model
+
+
+def _checked_history(model: Sequential, history: Any) -> History | None:
+    own = model.history
+    if history is None or (own is not None and history is own and own.diverged):
+        history = own
+        if own is None or not own.epoch:
+            return None
+    if isinstance(history, Mapping):
+        found = History()
+        found.history = {str(name): [float(value) for value in values] for name, values in history.items()}
+        found.epoch = list(range(max(map(len, found.history.values()), default=0)))
+        history = found
+    if not isinstance(history, History):
+        raise TypeError(f"history must be what fit returns, or its dict of lists; received {history!r}")
+    if not history.epoch or not history.history.get("loss"):
+        raise ValueError("the history has no epochs: the model was never trained with it; call fit first, or give "
+                         "history=None for a page without curves")
+    other = history.model
+    if other is not None and other is not model:
+        theirs, ours = ((m.input_shape, m.output_shape if m.built else None) for m in (other, model))
+        if theirs != ours:
+            raise ValueError(f"the history is that of another model, {other!r} for samples of shape {theirs[0]} and "
+                             f"outputs {theirs[1]}; this one, {model!r}, has {ours[0]} and {ours[1]}")
+    return history
+
+
+def _names(model: Sequential, features: Any, classes: Any) -> dict[str, list[str] | None]:
+    n_features, n_outputs = math.prod(model.input_shape or ()), model.n_outputs
+    n_classes = 2 if n_outputs == 1 and model._loss.name == "binary_crossentropy" else n_outputs
+    found: dict[str, list[str] | None] = {}
+    for key, given, n in (("feature_names", features, n_features), ("class_names", classes, n_classes)):
+        if given is None:
+            given = model.metadata.get(key)
+            fits = isinstance(given, list) and len(given) == n and all(isinstance(name, str) for name in given)
+            found[key] = given if fits else None
+            continue
+        if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
+            raise TypeError(f"{key} must be a list of names; received {given!r}")
+        if len(given) != n:
+            raise ValueError(f"{key} must be {n} names, as the model has; received {len(given)}")
+        found[key] = [str(name) for name in given]
+    return found
+
+
+# ---- sections ------------------------------------------------------------------------------------------------
+
+
+def _document(title: str, sections: Sequence[tuple[str, str, Sequence[Html]]]) -> str:
+    date = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    links = tag("nav", *(tag("a", name, href=f"#{place}") for place, name, _ in sections), aria_label="sections")
+    top = tag("header", tag("h1", title), tag("p", f"fastnn {__version__}, {date}", class_="soft"), links)
+    parts = (tag("section", tag("h2", name, id=f"{place}-title"), *content, id=place,
+                 aria_labelledby=f"{place}-title") for place, name, content in sections)
+    return page(title, top, tag("main", *parts),
+                tag("footer", tag("p", f"Written by fastnn.report of fastnn {__version__} on {date}.")))
+
+
+def _summary(model: Sequential, history: History | None, samples: Samples | None, note: str | None,
+             n_threads: int) -> list[Html]:
+    total = model.count_params()
+    facts: list[tuple[Any, ...]] = [
+        ("Model", f"{short(model.name)}: samples of shape {shown_shape(model.input_shape or ())}, outputs "
+                  f"{shown_shape(model.output_shape)}"),
+        ("Parameters", f"{total:,} in {model.dtype}, {memory(total * np.dtype(model.dtype).itemsize)}"),
+        ("Compiled for", compiled(model))]
+    said = [tag("p", note)] if note else []
+    results: list[Html] = []
+    if history is not None:
+        said.append(_diagnosis(history))
+        facts += _training_facts(history)
+    else:
+        said.append(_diagnosis(model.history) if model.history is not None and model.history.diverged else
+                    tag("p", "There is no history: the model was loaded from a file, or not trained with fit."))
+    if samples is not None:
+        found = model.evaluate(samples.x, samples.y, return_dict=True, n_threads=n_threads)
+        assert isinstance(found, dict)
+        facts.append(("Validation data", f"{len(samples):,} samples of X_val"))
+        results = [tag("h3", "Loss and metrics"), _results(found, history)]
+        bad = int(np.count_nonzero(~samples.finite))
+        if bad:
+            said.insert(0, tag("p", f"The outputs for {bad:,} of {len(samples):,} samples of X_val are NaN or "
+                                    "infinite.", class_="said bad"))
+    layers = table(("Layer", "Type", "Activation", "Output shape", "Parameters"), layer_rows(model), 3,
+                   label="Layers")
+    return [*said, table((), facts, 1, facts=True), *results, tag("h3", "Layers"), layers]
+
+
+def _diagnosis(history: History) -> Html:
+    said = history.diagnose()
+    kind = "said bad" if "diverging" in said else "said warn" if "fitting" in said else "said"
+    return tag("p", said, class_=kind)
+
+
+def _training_facts(history: History) -> list[tuple[Any, ...]]:
+    n, planned = len(history.epoch), history.params.get("epochs")
+    facts: list[tuple[Any, ...]] = [("Epochs", f"{n:,}" + (f" of {planned:,}" if planned and planned > n else ""))]
+    if history.params.get("batch_size"):
+        facts.append(("Batch size", f"{history.params['batch_size']:,}"))
+    if history.params.get("samples"):
+        facts.append(("Trained on", f"{history.params['samples']:,} samples"))
+    seconds = [second for second in history.seconds if math.isfinite(second)]
+    if seconds:
+        facts.append(("Training time", duration(sum(seconds))))
+    return facts
+
+
+def _results(found: Mapping[str, float], history: History | None) -> Html:
+    """What `evaluate` says beside the last and the best epochs."""
+    curves = {} if history is None else history.history
+    rows = []
+    for name, value in found.items():
+        cells: list[Any] = [name, _marked(value)]
+        for label in (name, f"val_{name}"):
+            values = curves.get(label, [])
+            cells.append(_marked(values[-1]) if values else "")
+        values = curves.get(f"val_{name}") or curves.get(name, [])
+        best = best_epoch(history, name, values)
+        epochs = [] if history is None else history.epoch[-len(values):]
+        where = "" if best is None or best >= len(epochs) else f" in epoch {epochs[best] + 1}"
+        rows.append((*cells, "" if best is None else f"{figure(values[best])}{where}"))
+    validated = any(name.startswith("val_") for name in curves)
+    return table(("", "on X_val", "last training", "last validation",
+                  "best validation" if validated else "best training"), rows, label="Loss and metrics")
+
+
+def _marked(value: float) -> Any:
+    return figure(value) if math.isfinite(value) else (figure(value), "bad")
+
+
+def _curves(history: History) -> list[Html]:
+    from fastnn.weights.plot import curves
+
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in history.history))
+    optimizer = getattr(history.model, "optimizer", None)
+    if isinstance(getattr(optimizer, "learning_rate", None), LearningRateSchedule) and history.params.get("steps"):
+        names.append("learning_rate")
+    pictures = [drawn(lambda ax, name=name: curves(history, name, ax=ax), (4.4, 3.1), f"Curve of {name} over epochs")
+                for name in names]
+    return [_pictures(*(picture for each in pictures for picture in each)), curves_table(history)]
+
+
+def _pictures(*pictures: Html) -> Html:
+    return tag("div", *pictures, class_="pictures")
+
+
+# ---- answers -------------------------------------------------------------------------------------------------
+
+
+def _answers(samples: Samples, model: Sequential, names: Mapping[str, list[str] | None]) -> list[Html]:
+    finite = samples.finite
+    if not finite.any():
+        return [tag("p", "No output is a number: there is nothing to compare.", class_="said bad")]
+    if samples.task == "numbers":
+        return _numbers(samples.y[finite], samples.outputs[finite], names["class_names"])
+    known = names["class_names"] or [str(i) for i in range(samples.n_classes)]
+    true, predicted = samples.true[finite], samples.predicted[finite]
+    counts, figures = per_class(true, predicted, samples.n_classes)
+    content = []
+    if samples.task == "labels":
+        whole, each = np.mean((true == predicted).all(axis=1)), np.mean(true == predicted)
+        content.append(tag("p", f"All labels are right for {whole:.1%} of {len(true):,} samples, and {each:.1%} of the "
+                                "labels by themselves."))
+    else:
+        content += _confusion(true, predicted, counts, known)
+    content += _class_table(figures, known, "Label" if samples.task == "labels" else "Class")
+    if samples.task == "classes" and len(model.input_shape or ()) > 1:
+        content += _wrong(samples, known)
+    return content
+
+
+def _confusion(true: Array, predicted: Array, counts: Array, names: Sequence[str]) -> list[Html]:
+    from fastnn.weights.plot import confusion_matrix
+
+    right, most, n = int(counts.trace()), int(counts.sum(axis=1).max()), len(names)
+    content = [tag("p", f"{right:,} of {len(true):,} samples are classified right, {right / len(true):.2%}; always "
+                        f"answering the most frequent class would be right for {most / len(true):.2%}.")]
+    if n <= MOST_CLASSES:
+        size = min(6.2, 3.0 + 0.22 * n)
+        content.append(_pictures(*drawn(
+            lambda ax: confusion_matrix(true, predicted, [short(name, 16) for name in names], ax=ax),
+            (size + 0.5, size - 0.4), "Confusion matrix: true classes in rows, predicted ones in columns; the table of "
+                                      "pairs below names the largest entries off its diagonal")))
+    pairs = [(short(names[i]), short(names[j]), f"{count:,}", f"{count / counts[i].sum():.1%}")
+             for i, j, count in most_confused(counts)]
+    if pairs:
+        content += [tag("h3", "Most confused"),
+                    table(("True class", "Taken for", "Samples", "Of the true class"), pairs, 2, label="Most confused")]
+    return content
+
+
+def _class_table(figures: Array, names: Sequence[str], what: str) -> list[Html]:
+    f1 = np.nan_to_num(figures[:, 3], nan=-1.0)
+    order = range(len(names)) if len(names) <= MOST_CLASSES else np.argsort(f1, kind="stable")[:MOST_CLASSES]
+    rows = [(short(names[i]), f"{figures[i, 0]:,.0f}",
+             *("none" if math.isnan(value) else (f"{value:.3f}", "warn" if value < 0.5 else "")
+               for value in figures[i, 1:])) for i in order]
+    seen = figures[:, 0] > 0
+    mean = np.nan_to_num(figures[seen, 1:]).mean(axis=0) if seen.any() else np.zeros(3)
+    rows.append(("mean", f"{figures[:, 0].sum():,.0f}", *(f"{value:.3f}" for value in mean)))
+    left_out = f"The {MOST_CLASSES} of {len(names)} with the lowest F1; what is below 0.5 is marked." \
+        if len(names) > MOST_CLASSES else "What is below 0.5 is marked."
+    header = what, "Samples", "Precision", "Recall", "F1"
+    return [tag("h3", f"By {what.lower()}"), table(header, rows, label=f"By {what.lower()}"),
+            tag("p", left_out, class_="soft")]
+
+
+def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
+    """The samples that the model is most sure of and wrong about."""
+    shape = samples.x.shape[1:]
+    images = samples.x[..., 0] if shape[2:] == (1,) else samples.x
+    if images.ndim not in (3, 4) or (images.ndim == 4 and shape[2] != 3) or min(images.shape[1:3]) < 4:
+        return []
+    wrong = np.flatnonzero(samples.finite & (samples.true != samples.predicted))
+    sure = np.abs(samples.outputs[wrong] - (0.5 if samples.outputs.shape[1] == 1 else 0)).max(axis=1)
+    wrong = wrong[np.argsort(-sure, kind="stable")[:WRONG]]
+    if not len(wrong):
+        return []
+    said = [(names[int(samples.true[i])], names[int(samples.predicted[i])]) for i in wrong]
+    shown = [drawn(tile(np.asarray(images[i], np.float64), f"{short(true, 14)}\n→ {short(taken, 12)}"), (1.1, 1.4),
+                   f"Sample {i}: {short(true)}, taken for {short(taken)}")
+             for i, (true, taken) in zip(wrong, said, strict=True)]
+    return [tag("h3", "Wrong though sure"), _pictures(*(picture for each in shown for picture in each)),
+            tag("p", "True class → predicted class, those with the largest outputs first.", class_="soft")]
+
+
+def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list[Html]:
+    from fastnn.weights.plot import residuals
+    from fastnn.weights.plot.figure import plain
+
+    n = true.shape[1]
+    known = names or (["target"] if n == 1 else [f"output {i}" for i in range(n)])
+    figures = per_target(true, predicted)
+    order = range(n) if n <= MOST_CLASSES else np.argsort(np.nan_to_num(figures[:, 0]), kind="stable")[:MOST_CLASSES]
+    rows = [(short(known[i]), *(("none", "") if math.isnan(value) else
+                                 (f"{value:.4g}", "warn" if k == 0 and value < 0 else "")
+                                 for k, value in enumerate(figures[i]))) for i in order]
+    left_out = f"The {MOST_CLASSES} of {n} with the lowest R². " if n > MOST_CLASSES else ""
+
+    def draw(*axes: Any) -> None:
+        residuals(true, predicted, ax=axes)
+        legend = axes[0].get_legend()
+        for text, name in zip(legend.get_texts() if legend and n > 1 else (), known, strict=False):
+            text.set_text(plain(short(name, 16)))
+
+    pictures = drawn(draw, (4.4, 3.6), "Predictions over true values", "Histogram of predictions minus true values")
+    return [table(("", "R²", "Mean absolute error", "Root mean square", "Mean error"), rows, label="Errors"),
+            _pictures(*pictures),
+            tag("p", f"{left_out}An R² of 1 is perfect, one of 0 as good as always answering the mean. Errors are "
+                     "predicted - true, in the target's units.", class_="soft")]
+
+
+# ---- features, time ------------------------------------------------------------------------------------------
+
+
+def _features(model: Sequential, samples: Samples, names: Mapping[str, list[str] | None],
+              n_threads: int) -> list[Html]:
+    from fastnn.weights.plot import importance
+
+    found = permuted(model, samples, n_threads)
+    if found is None:
+        return [tag("p", "The loss is not finite, or there is a single sample: no feature can be judged.",
+                    class_="said warn")]
+    known, shape = names["feature_names"], samples.x.shape[1:]
+    labels = [known[i] if known else _place(i, shape) for i in found.features]
+    looked = f"all {found.of:,}" if len(labels) == found.of else f"{len(labels)} of {found.of:,}, those that the " \
+        "outputs depend on most,"
+    said = tag("p", f"By how much the loss rises on {found.rows:,} samples where the values of a feature are shuffled "
+                    f"among them; {looked} were looked at.")
+    shown = min(15, len(labels))
+    pictures = drawn(lambda ax: importance(found.mean, [short(name, 28) for name in labels], found.std, n=shown,
+                                           ax=ax).set_title(""),
+                     (5.0, 1.3 + 0.26 * shown), f"Bars: {', '.join(map(str, labels[:3]))} matter most")
+    rows = [(short(label), f"{mean:.4g}", f"{std:.2g}")
+            for label, mean, std in zip(labels[:shown], found.mean, found.std, strict=False)]
+    numbers = table(("Feature", "Rise of the loss", "Standard deviation"), rows, label="Features")
+    return [said, _pictures(*pictures), tag("details", tag("summary", "The numbers"), numbers)]
+
+
+def _place(feature: int, shape: tuple[int, ...]) -> str:
+    place = tuple(map(int, np.unravel_index(feature, shape)))
+    return f"feature {feature}" if len(shape) == 1 else "row {}, column {}".format(*place) if len(shape) == 2 \
+        else str(place)
+
+
+def _machine(history: History | None, n_threads: int) -> list[Html]:
+    config = show_config(mode="dicts")
+    assert config is not None
+    seconds = np.array([] if history is None else [s for s in history.seconds if math.isfinite(s)])
+    facts: list[tuple[Any, ...]] = []
+    if history is not None and len(seconds):
+        facts.append(("An epoch", f"{duration(float(np.median(seconds)))} (median of {len(seconds):,}; "
+                                  f"{duration(seconds.min())} to {duration(seconds.max())}), with its validation"))
+        if history.params.get("samples"):
+            facts.append(("Speed", f"{history.params['samples'] / np.median(seconds):,.0f} samples a second"))
+    said = "Times are those of the training; the machine is the one that wrote this page."
+    return [tag("p", said, class_="soft"), table((), [*facts, *config.items(), ("threads of this page", n_threads)], 1,
+                                                 facts=True)]
