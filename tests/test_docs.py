@@ -2,10 +2,12 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
 NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas"}
-BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A block that begins with ```python keras runs where Keras is installed.
+BLOCK = re.compile(r"^```(python|pycon)(?: (\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def needs(name):
@@ -25,18 +28,28 @@ def needs(name):
             pytest.importorskip(module)
 
 
+def installed(library):
+    return all(map(importlib.util.find_spec, ["keras", "torch", "h5py"] if library == "keras" else [library]))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     """In order, in one namespace a page; the output of ``pycon`` blocks is compared."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     needs(page.stem)
     text, names = page.read_text(encoding="utf-8"), {"__name__": page.stem}
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
-        if block[1] == "python":
-            exec(compile("\n" * line + block[2], page, "exec"), names)
+        if block[2] and not installed(block[2]):
             continue
-        test = doctest.DocTestParser().get_doctest(block[2], names, page.name, str(page), line)
+        if block[1] == "python":
+            with warnings.catch_warnings():
+                if block[2]:
+                    warnings.simplefilter("ignore")  # warnings of other libraries are not ours
+                exec(compile("\n" * line + block[3], page, "exec"), names)
+            continue
+        test = doctest.DocTestParser().get_doctest(block[3], names, page.name, str(page), line)
         said = []
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         assert not runner.run(test, out=said.append, clear_globs=False).failed, "".join(said)
