@@ -5,6 +5,7 @@ from the lists of links that pages have for readers anyway, pages of the API ref
 files outside of this folder turned to the pages that show them.
 """
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -35,12 +36,16 @@ smartquotes = False
 myst_heading_anchors = 3
 
 autosummary_generate = True
-# Where classes inherit from these, the members are found there.
-autosummary_context = {"stop_at": "Layer, Weighted, Optimizer, Callback, Loss, Metric, Activation, Initializer, "
-                                  "Regularizer, Constraint, LearningRateSchedule, BaseEstimator, Exception, tuple, "
-                                  "object"}
+# What a class has from these, and what it overrides of them, stands on their pages.
+BASES = {"Layer", "Weighted", "Optimizer", "Callback", "Loss", "Metric", "Activation", "Initializer", "Regularizer",
+         "Constraint", "LearningRateSchedule", "BaseEstimator", "BaseException", "Named", "tuple", "object"}
+# What no user calls.
+HIDDEN = {"better", "combine", "combined_shape", "draw_for", "judged_weights", "kernel_and_bias", "lower_product",
+          "row_of_activation", "selected", "traced"}
+autosummary_context = {"stop_at": ", ".join(sorted(BASES))}
 autodoc_typehints = "none"  # docstrings say them
 autodoc_member_order = "groupwise"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # autodoc documents them, each once
 
 copybutton_prompt_text = r">>> |\.\.\. "
@@ -71,14 +76,15 @@ html_theme_options = {
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "icon_links": [],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "from_keras": [], "from_pytorch": [],
+                                "from_sklearn": []},
 }
 html_sidebars = {"index": []}
 
 # ---- pages ------------------------------------------------------------------------------------------------
 
 # A line of a list that begins with a link in bold letters names a page below this one.
-CHILD = re.compile(r"^- \*\*\[[^]]+\]\(([^)]+)\)\*\*", re.MULTILINE)
+CHILD = re.compile(r"^- \*\*\[([^]]+)\]\(([^)]+?)(?:\.md|\.rst)?\)\*\*", re.MULTILINE)
 PARENTS = ("index", "start", "guide", "api", "inside")
 OUTSIDE = [
     (r"\.\./README\.md#speed", "project/speed.md"),
@@ -100,7 +106,7 @@ def inside(text):
 def tables_of_contents(text):
     """A hidden one for each section that lists pages, under the section's name."""
     for section in re.split(r"^## ", inside(text), flags=re.MULTILINE):
-        pages = [page.removesuffix(".md").removesuffix(".rst") for page in CHILD.findall(section)]
+        pages = [f"{name} <{page}>" for name, page in CHILD.findall(section)]
         if pages:
             yield toctree(pages, caption=section.splitlines()[0].lstrip("# "))
 
@@ -111,8 +117,8 @@ def toctree(pages, caption):
 
 def unlisted():
     """Pages that no other page lists: they must not be lost."""
-    listed = {page for parent in PARENTS for page in CHILD.findall((HERE / f"{parent}.md").read_text("utf-8"))}
-    return sorted(page.stem for page in HERE.glob("*.md") if page.stem != "index" and page.name not in listed)
+    listed = {page for parent in PARENTS for _, page in CHILD.findall((HERE / f"{parent}.md").read_text("utf-8"))}
+    return sorted({page.stem for page in HERE.glob("*.md")} - listed - {"index"})
 
 
 def read(app, name, source):
@@ -133,8 +139,15 @@ def check_names(app, env):
 
 
 def skip(app, what, name, thing, skipped, options):
-    """Members that come from elsewhere: scikit-learn's refer to its own pages."""
-    return skipped or not (getattr(thing, "__module__", None) or "fastnn").startswith("fastnn")
+    """What overrides a member of a base, and what comes from other libraries."""
+    module, path = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if skipped or name in HIDDEN:
+        return True
+    if not module or not path:
+        return None
+    owner = getattr(sys.modules[module], path.split(".")[0], None)
+    bases = owner.__mro__[1:] if inspect.isclass(owner) else ()
+    return not module.startswith("fastnn") or any(name in vars(base) for base in bases if base.__name__ in BASES)
 
 
 def setup(app):

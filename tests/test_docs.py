@@ -85,6 +85,17 @@ def test_every_page_is_found_from_the_readme():
     assert found >= set(PAGES)
 
 
+def test_the_reference_has_every_public_name():
+    if not (ROOT / "docs").exists():
+        pytest.skip("no documentation beside the tests")
+    written = runpy.run_path(str(ROOT / "docs" / "api_pages.py"))
+    pages = {module: "\n".join(written["page"](module)) for module in written["modules"]()}
+    assert {"fastnn", "fastnn.layers", "fastnn.weights"} <= set(pages)
+    for module, page in pages.items():
+        for name in set(importlib.import_module(module).__all__) - {"__version__"}:
+            assert f"{module}.{name}" in pages or re.search(rf"(   |[.]|:: ){name}\b", page), (module, name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet",
                                   "sklearn_drop_in", "sklearn_tables"])
