@@ -41,7 +41,7 @@ BASES = {"Layer", "Weighted", "Optimizer", "Callback", "Loss", "Metric", "Activa
          "Constraint", "LearningRateSchedule", "BaseEstimator", "BaseException", "Named", "tuple", "object"}
 # What no user calls.
 HIDDEN = {"better", "combine", "combined_shape", "draw_for", "judged_weights", "kernel_and_bias", "lower_product",
-          "row_of_activation", "selected", "traced"}
+          "row_of_activation", "selected", "traced", "value"}
 autosummary_context = {"stop_at": ", ".join(sorted(BASES))}
 autodoc_typehints = "none"  # docstrings say them
 autodoc_member_order = "groupwise"
@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "show_signature": False,
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -97,10 +98,10 @@ OUTSIDE = [
 
 
 def inside(text):
-    """Links to files outside of this folder, as links to the pages that show them."""
+    """Links to files outside of this folder, as links to the pages that show them; pages by title, not by file."""
     for there, here in OUTSIDE:
         text = re.sub(rf"\]\({there}\)", f"]({here})", text)
-    return text
+    return re.sub(r"\[[\w/]+\.md\]\(", "[](", text)
 
 
 def tables_of_contents(text):
@@ -132,6 +133,14 @@ def read(app, name, source):
     source[0] = inside(text)
 
 
+def find_class(app, env, node, content):
+    """Links from `Dense` in a docstring of another module, if one class only has that name."""
+    found = [name for module in modules() for name in [f"{module}.{node['reftarget']}"]
+             if node["reftarget"][:1].isupper() and name in env.get_domain("py").objects]
+    if len(found) == 1:
+        return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, content)
+
+
 def check_names(app, env):
     """With warnings as errors no public name stays without its entry in the reference."""
     for name in missing_names(env.get_domain("py").objects):
@@ -154,4 +163,5 @@ def setup(app):
     write_pages(HERE / "api")
     app.connect("source-read", read)
     app.connect("autodoc-skip-member", skip)
+    app.connect("missing-reference", find_class)
     app.connect("env-check-consistency", check_names)
