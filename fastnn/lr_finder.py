@@ -101,27 +101,9 @@ class LRCurve:
         ImportError
             If matplotlib is not installed: ``pip install "fastnn[viz]"``.
         """
-        if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError as error:
-                raise ImportError('plot draws with matplotlib, which is not installed: pip install "fastnn[viz]", '
-                                  "or plot the attributes rates and smoothed with another library") from error
-            _, ax = pyplot.subplots()
-        ax.plot(self.rates, self.losses, color="0.8", linewidth=1, label="loss")
-        ax.plot(self.rates, self.smoothed, label="smoothed")
-        for name, marker in (("valley", "o"), ("steepest", "s")):
-            rate = getattr(self, name)
-            if rate is not None:
-                ax.plot([rate], [self.smoothed[self.rates == rate][0]], marker, label=f"{name}: {rate:.1e}")
-        low, high = self.smoothed.min(), self.smoothed[0]
-        if high > low:
-            ax.set_ylim(low - 0.1 * (high - low), high + 0.5 * (high - low))
-        ax.set_xscale("log")
-        ax.set_xlabel("learning rate")
-        ax.set_ylabel("loss")
-        ax.legend()
-        return ax
+        from fastnn.weights.plot import learning_rates
+
+        return learning_rates(self, ax=ax)
 
     def __repr__(self) -> str:
         found = "none" if self.suggestion is None else f"{self.suggestion:.2e}"

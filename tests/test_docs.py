@@ -17,7 +17,7 @@ import fastnn
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists())
 # What pages, modules and examples with this in their names need.
-NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas"}
+NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "parquet": "pyarrow", "plot": "matplotlib"}
 # A block that begins with ```python keras runs where Keras is installed.
 BLOCK = re.compile(r"^```(python|pycon)(?: (\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -30,6 +30,15 @@ def needs(name):
 
 def installed(library):
     return all(map(importlib.util.find_spec, ["keras", "torch", "h5py"] if library == "keras" else [library]))
+
+
+@pytest.fixture(autouse=True)
+def pictures(monkeypatch):
+    """Drawn without a window, and closed again."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -97,13 +106,19 @@ def test_the_reference_has_every_public_name():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular_embeddings", "stream_parquet",
-                                  "sklearn_drop_in", "sklearn_tables"])
+@pytest.mark.parametrize("name", ["digits", "custom_layer_and_loss", "tabular", "stream_parquet", "sklearn_drop_in",
+                                  "sklearn_tables", "reinforcement_learning", "sparse_text"])
 def test_examples_run(name, monkeypatch, capsys):
+    """The quick ones; building the documentation runs all."""
     needs(name)
+    pytest.importorskip("matplotlib").use("Agg")
     path = ROOT / "examples" / f"{name}.py"
     if not path.exists():
         pytest.skip("no examples beside the tests")
     monkeypatch.setattr(sys, "argv", [str(path)])
+    import matplotlib.pyplot as plt
+
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()) or plt.close("all"))
     runpy.run_path(str(path), run_name="__main__")
-    assert capsys.readouterr().out
+    assert capsys.readouterr().out and shown and not plt.get_fignums()

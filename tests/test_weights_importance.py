@@ -163,6 +163,12 @@ def test_connection_weights():
     np.testing.assert_allclose(connection_weights(model), 0.5 * first @ second, rtol=1e-12)
 
 
+def test_connection_weights_of_many_features():
+    model = fnn.Sequential([fnn.Input((200_000,)), fnn.layers.Dense(3), fnn.layers.Dense(2)], seed=0)
+    first, second = (layer.kernel.astype(np.float64) for layer in model.layers)
+    np.testing.assert_allclose(connection_weights(model), first @ second, rtol=1e-12)
+
+
 def test_connection_weights_of_a_fused_model():
     model = fnn.Sequential([fnn.Input((4,)), Dense(5), fnn.layers.BatchNormalization(), Activation("relu"), Dense(2)],
                            seed=0, dtype="float64")

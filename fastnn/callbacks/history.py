@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,9 +32,12 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.diverged: tuple[int, int] | None = None
+        self.last_step: int | None = None   # of the optimizer, with which a schedule can be asked for past rates
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
+        state = getattr(self.model, "_state", None)
+        self.last_step = None if state is None else state.step
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
@@ -82,6 +85,12 @@ class History(Callback):
 to 0.05; the gap is 0.8.
         """
         return diagnosis(self.history, self.epoch, self._chance(), self.diverged)
+
+    def plot(self, metrics: str | Sequence[str] | None = None, ax: Any = None) -> Any:
+        """Draw the curves of loss and metrics: see `fastnn.weights.plot.curves`."""
+        from fastnn.weights.plot import curves
+
+        return curves(self, metrics, ax=ax)
 
     def _chance(self) -> float:
         """The loss of a model that knows nothing."""

@@ -1,5 +1,6 @@
 """Everything one does with weights besides training them: carry them over, load, prune, understand them."""
 
+from fastnn.weights import plot
 from fastnn.weights.discriminative import discriminative
 from fastnn.weights.gradients import GradientReport, LayerGradients, diagnose_gradients
 from fastnn.weights.importance import (
@@ -48,6 +49,7 @@ __all__ = [
     "load_keras",
     "load_pytorch",
     "permutation_importance",
+    "plot",
     "prune",
     "remove_pruning",
     "set_masks",

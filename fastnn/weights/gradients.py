@@ -96,6 +96,12 @@ class GradientReport:
     verdict: str
     advice: tuple[str, ...]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the gradients of the layers: see `fastnn.weights.plot.gradients`."""
+        from fastnn.weights.plot import gradients
+
+        return gradients(self, ax=ax)
+
     def __repr__(self) -> str:
         rows: list[tuple[str, ...]] = [("layer", "activation", "kernel std", "output rms", "dead", "gradient rms",
                                         "weight gradient")]

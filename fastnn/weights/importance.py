@@ -209,17 +209,17 @@ def connection_weights(model: Sequential) -> Array:
            [-1.]])
     """
     named_weights(model, "model")
-    product = np.eye(model.layers[0].n_inputs)
-    for layer in model.layers:
-        product = _connected(product, layer)
+    product = np.eye(model.layers[-1].n_outputs)  # from the outputs on: features may be a hundred thousand
+    for layer in reversed(model.layers):
+        product = _connected(layer, product)
     return product
 
 
-def _connected(product: Array, layer: Layer) -> Array:
+def _connected(layer: Layer, product: Array) -> Array:
     if isinstance(layer, Dense):
-        return product @ np.asarray(layer.kernel, dtype=np.float64)
+        return np.asarray(layer.kernel, dtype=np.float64) @ product
     if isinstance(layer, (Rescaling, Scale)):
-        return product * np.asarray(layer.scale, dtype=np.float64)
+        return np.asarray(layer.scale, dtype=np.float64).reshape(-1, 1) * product
     if not isinstance(layer, PASSIVE):
         raise ValueError("connection weights are those of Dense, Rescaling and Scale, with layers that mix no features "
                          f"between them; received {layer!r}. model.fuse() takes BatchNormalization into Dense layers")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,24 @@ from fastnn.layers import Layer, SparseDense
 from fastnn.sparse import Pattern
 from fastnn.weights.statistics import LayerStatistics, describe, layer_statistics, table
 
-__all__ = ["WeightMonitor"]
+__all__ = ["Histogram", "WeightMonitor"]
 
 Array = NDArray[Any]
 FIGURES = ("mean", "std", "min", "max", "norm", "near_zero")
+
+
+class Histogram(NamedTuple):
+    """How many of the finite numbers of a weight lie in each of equal bins from the least to the largest.
+
+    Attributes
+    ----------
+    low, high : float
+    counts : int64 ndarray (bins,)
+    """
+
+    low: float
+    high: float
+    counts: NDArray[np.int64]
 
 
 class WeightMonitor(Callback):
@@ -35,7 +49,8 @@ class WeightMonitor(Callback):
         Epochs between two records.
     spectral_norms : bool, default False
         Whether to record the spectral norms of kernels too: 784 x 512 takes some 40 ms.
-
+    histogram_bins : int, default 0
+        Bins of the histograms to record of each weight, as `fastnn.weights.plot.ridge` draws them; 0 for none.
     n_threads : int, optional
         For the prediction and the gradient.
 
@@ -51,6 +66,8 @@ class WeightMonitor(Callback):
         at the beginning and at the end of the epoch.
     layers : dict of str to dict of str to list of float
         For each layer ``"mean"``, ``"std"`` of its outputs, and ``"dead_units"``, given `x`.
+    histograms : dict of str to list of Histogram
+        For each weight and epoch ``(low, high, counts)``, if `histogram_bins` is not 0.
 
     Raises
     ------
@@ -76,7 +93,7 @@ class WeightMonitor(Callback):
     """
 
     def __init__(self, x: Any = None, y: Any = None, every: int = 1, spectral_norms: bool = False,
-                 n_threads: int | None = None) -> None:
+                 histogram_bins: int = 0, n_threads: int | None = None) -> None:
         super().__init__()
         if x is None and y is not None:
             raise ValueError("y needs x: the gradient is one of samples and targets; received y alone")
@@ -84,12 +101,14 @@ class WeightMonitor(Callback):
             raise TypeError(f"spectral_norms must be True or False; received {spectral_norms!r}")
         self.x, self.y, self.every = x, y, check_count("every", every)
         self.spectral_norms, self.n_threads = bool(spectral_norms), n_threads
+        self.histogram_bins = check_count("histogram_bins", histogram_bins, low=0)
         self._clear()
 
     def _clear(self) -> None:
         self.epochs: list[int] = []
         self.weights: dict[str, dict[str, list[float]]] = {}
         self.layers: dict[str, dict[str, list[float]]] = {}
+        self.histograms: dict[str, list[Histogram]] = {}
         self._before: dict[str, tuple[Array, Pattern | None]] = {}
 
     def get_state(self) -> dict[str, Any]:
@@ -97,6 +116,8 @@ class WeightMonitor(Callback):
         records = [(kind, name, figure, values) for kind, table in (("weights", self.weights), ("layers", self.layers))
                    for name, record in table.items() for figure, values in record.items()]
         return ({"epochs": self.epochs, "records": [list(record[:3]) for record in records]}
+                | {f"histograms.{name}": np.array([(low, high, *counts) for low, high, counts in found], np.float64)
+                   for name, found in self.histograms.items()}
                 | {f"record.{i}": np.array(record[3], np.float64) for i, record in enumerate(records)}
                 | {f"before.{name}": array for name, (array, _) in self._before.items()}
                 # Files of runs hold no integers. These are exact in float64.
@@ -108,14 +129,19 @@ class WeightMonitor(Callback):
         before = {name: self._before_from(state, name, layer, weight) for name, layer, weight in self._weights()
                   if f"before.{name}" in state}
         n_before = sum(1 if pattern is None else 3 for _, pattern in before.values())
+        histograms = {name.removeprefix("histograms."): array for name, array in state.items()
+                      if name.startswith("histograms.")}
         if not isinstance(epochs, list) or not isinstance(records, list) \
-                or len(state) != 2 + len(records) + n_before:
+                or len(state) != 2 + len(records) + n_before + len(histograms) \
+                or any(np.ndim(array) != 2 or np.shape(array)[1] < 3 for array in histograms.values()):
             raise ValueError(f"the state of WeightMonitor holds {sorted(state)[:8]}, which is not what it remembers")
         self._clear()
         self.epochs, self._before = [check_count("epoch", epoch, low=0) for epoch in epochs], before
         for i, (kind, name, figure) in enumerate(records):
             table = {"weights": self.weights, "layers": self.layers}[kind]
             table.setdefault(name, {})[figure] = state[f"record.{i}"].tolist()
+        self.histograms = {name: [Histogram(float(row[0]), float(row[1]), row[2:].astype(np.int64)) for row in rows]
+                           for name, rows in histograms.items()}
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._clear()
@@ -141,6 +167,8 @@ class WeightMonitor(Callback):
             if gradients:
                 record["gradient_norm"] = float(np.linalg.norm(gradients[i]))
             _append(self.weights, name, record)
+            if self.histogram_bins:
+                self.histograms.setdefault(name, []).append(_histogram(weight, self.histogram_bins))
         for row in layers:
             _append(self.layers, row.name, {"mean": row.mean, "std": row.std, "dead_units": float(row.dead_units)})
 
@@ -171,6 +199,13 @@ class WeightMonitor(Callback):
             return [], layers
         return self.model.gradients(self.x, self.y, n_threads=self.n_threads), layers
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the sizes of updates over the epochs: see `fastnn.weights.plot.updates`, and `ridge` and `gradients` for
+        what else is recorded."""
+        from fastnn.weights.plot import updates
+
+        return updates(self, ax=ax)
+
     def __repr__(self) -> str:
         """A table of the last epoch."""
         if not self.epochs:
@@ -180,6 +215,15 @@ class WeightMonitor(Callback):
         for weight, record in self.weights.items():
             rows.append((weight, *(f"{record[name][-1]:.4g}" if name in record else "" for name in names)))
         return table(rows, 1)
+
+
+def _histogram(weight: Array, bins: int) -> Histogram:
+    finite = weight[np.isfinite(weight)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):   # all numbers are one: a narrow range around it
+        room = max(1e-3 * abs(low), 1e-6)
+        low, high = low - room, high + room
+    return Histogram(low, high, np.histogram(finite, bins, (low, high))[0].astype(np.int64))
 
 
 def _append(records: dict[str, dict[str, list[float]]], name: str, values: dict[str, float]) -> None:

@@ -8,7 +8,8 @@ that did best on 10,000 training images held out (dense: 0.9094 with 0.001, 0.90
 
 Needs the data: apt-get install dataset-fashion-mnist (Debian, Ubuntu), or a folder with its four IDX files.
 
-Run: python examples/set_fashion_mnist.py [small] [FOLDER]        (ten minutes on two cores; small: half an hour)
+Run: python bench/reproductions/set_fashion_mnist.py [small] [FOLDER]
+Ten minutes on two cores; small: half an hour.
 """
 
 import sys

@@ -3,7 +3,7 @@
 The data are drawn at random in the shape of the `lung` set of gene expressions: 3,312 features, 5 classes, 135 samples.
 With all its connections the network would have 181 thousand million of them.
 
-Run: python examples/lung_scale.py [UNITS [EPOCHS]]        (2 GB; seconds an epoch)
+Run: python bench/reproductions/lung_scale.py [UNITS [EPOCHS]]        (2 GB; seconds an epoch)
 """
 
 import resource

@@ -5,7 +5,7 @@ Courbariaux, Bengio and David, "BinaryConnect: training deep neural networks wit
 
 Needs the data: apt-get install dataset-fashion-mnist (Debian, Ubuntu), or a folder with its four IDX files.
 
-Run: python examples/binary_connect.py [FOLDER]
+Run: python bench/reproductions/binary_connect.py [FOLDER]
 """
 
 import os
