@@ -93,6 +93,7 @@ OUTSIDE = [
     (r"\.\./CONTRIBUTING\.md", "project/contributing.md"),
     (r"\.\./CHANGELOG\.md", "project/changelog.md"),
     (r"\.\./examples/([\w/]+)\.py", r"gallery/\1.rst"),
+    (r"\.\./examples/(\w+)", r"gallery/\1/index.rst"),
     (r"\.\./examples", "gallery/index.rst"),
 ]
 
