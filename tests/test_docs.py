@@ -2,10 +2,12 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,13 +19,18 @@ PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md
 # What pages, modules and examples with this in their names need.
 NEEDS = {"sklearn": "sklearn", "sklearn_tables": "pandas", "parquet": "pyarrow", "plot": "matplotlib",
          "report": "matplotlib", "tensorboard": "tensorboardX"}
-BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A block that begins with ```python keras runs where Keras is installed.
+BLOCK = re.compile(r"^```(python|pycon)(?: (\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def needs(name):
     for part, module in NEEDS.items():
         if part in name:
             pytest.importorskip(module)
+
+
+def installed(library):
+    return all(map(importlib.util.find_spec, ["keras", "torch", "h5py"] if library == "keras" else [library]))
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +46,20 @@ def pictures(monkeypatch):
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     """In order, in one namespace a page; the output of ``pycon`` blocks is compared."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     needs(page.stem)
     text, names = page.read_text(encoding="utf-8"), {"__name__": page.stem}
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
-        if block[1] == "python":
-            exec(compile("\n" * line + block[2], page, "exec"), names)
+        if block[2] and not installed(block[2]):
             continue
-        test = doctest.DocTestParser().get_doctest(block[2], names, page.name, str(page), line)
+        if block[1] == "python":
+            with warnings.catch_warnings():
+                if block[2]:
+                    warnings.simplefilter("ignore")  # warnings of other libraries are not ours
+                exec(compile("\n" * line + block[3], page, "exec"), names)
+            continue
+        test = doctest.DocTestParser().get_doctest(block[3], names, page.name, str(page), line)
         said = []
         runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
         assert not runner.run(test, out=said.append, clear_globs=False).failed, "".join(said)
@@ -80,6 +93,17 @@ def test_every_page_is_found_from_the_readme():
         targets = re.findall(r"\]\(([^)#:]+\.md)\)", page.read_text(encoding="utf-8"))
         new |= {(page.parent / target).resolve() for target in targets} - found
     assert found >= set(PAGES)
+
+
+def test_the_reference_has_every_public_name():
+    if not (ROOT / "docs").exists():
+        pytest.skip("no documentation beside the tests")
+    written = runpy.run_path(str(ROOT / "docs" / "api_pages.py"))
+    pages = {module: "\n".join(written["page"](module)) for module in written["modules"]()}
+    assert {"fastnn", "fastnn.layers", "fastnn.weights"} <= set(pages)
+    for module, page in pages.items():
+        for name in set(importlib.import_module(module).__all__) - {"__version__"}:
+            assert f"{module}.{name}" in pages or re.search(rf"(   |[.]|:: ){name}\b", page), (module, name)
 
 
 @pytest.mark.slow

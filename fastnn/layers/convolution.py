@@ -20,7 +20,7 @@ class Convolution(WeightedLayer):
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     kernel = parameter_property(
-        "kernel", "ndarray (*kernel_size, channels, filters): live view; assign to overwrite it.")
+        "kernel", "ndarray of shape ``(*kernel_size, channels, filters)``: live view; assign to overwrite it.")
     bias = parameter_property("bias", "ndarray (filters,), or None without bias: live view; assign to overwrite it.")
 
     def __init__(self, filters: int, kernel_size: Any, strides: Any, padding: str, data_format: str | None,

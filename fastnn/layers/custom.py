@@ -82,11 +82,11 @@ class PythonLayer(Layer):
         return {}
 
     def forward(self, x: Array, training: bool) -> Array:
-        """The output for x (rows, *input_shape)."""
+        """The output for x of shape ``(rows, *input_shape)``."""
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, x, training)")
 
     def backward(self, dy: Array) -> Array:
-        """The gradient with respect to x for dy (rows, *output_shape)."""
+        """The gradient with respect to x for dy of shape ``(rows, *output_shape)``."""
         raise NotImplementedError(f"{type(self).__name__} must define backward(self, dy)")
 
     def parameters(self, input_shape: tuple[int, ...]) -> dict[str, Parameter]:

@@ -234,7 +234,7 @@ def layer_outputs(model: Sequential, x: Any, *, n_threads: int | None = None) ->
     Yields
     ------
     layer : Layer
-    outputs : ndarray (n, *layer.output_shape)
+    outputs : ndarray (n, ...)
 
     Raises
     ------
