@@ -40,10 +40,12 @@ def keras():
     floatx, threads = module.config.floatx(), torch.get_num_threads()
     promoted = dtypes.BIT64_TO_BIT32_DTYPE["float64"]
     module.config.set_floatx("float64")
+    module.config.set_dtype_policy("float64")  # which models before may have fixed
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64"
     torch.set_num_threads(1)
     yield module
     module.config.set_floatx(floatx)
+    module.config.set_dtype_policy(floatx)
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = promoted
     torch.set_num_threads(threads)
 

@@ -164,8 +164,10 @@ def keras():
         module = pytest.importorskip("keras")
     floatx = module.config.floatx()
     module.config.set_floatx("float64")
+    module.config.set_dtype_policy("float64")  # which models before may have fixed
     yield module
     module.config.set_floatx(floatx)
+    module.config.set_dtype_policy(floatx)
 
 
 def keras_mlp(keras):
