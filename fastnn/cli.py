@@ -67,6 +67,7 @@ def say(what: str, text: str) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train a model, show how good and how fast it is, and save it."""
     check_output(args.out, "model")
+    _apart([args.data], out=args.out, report=args.report)
     if args.report is not None:
         check_library("--report")
         check_output(args.report, "report")
@@ -106,6 +107,14 @@ def train(args: argparse.Namespace) -> None:
         say("logs", f"{args.tensorboard}; tensorboard --logdir shows them")
     if args.report is not None:
         _report(model, test or validation, bool(scalings[1]), args)
+
+
+def _apart(read: Sequence[str], **written: str | None) -> None:
+    """Refuse to write over a file that is read, or over another that is written."""
+    seen = {os.path.realpath(path): "what is read" for path in read}
+    for name, path in written.items():
+        if path is not None and (other := seen.setdefault(os.path.realpath(path), f"--{name}")) != f"--{name}":
+            raise ValueError(f"--{name} {path} would replace the file of {other}: give it another name")
 
 
 def _report(model: Sequential, part: Part | None, scaled: bool, args: argparse.Namespace) -> None:
@@ -252,6 +261,7 @@ def predict(args: argparse.Namespace) -> None:
     """Write a row of answers for each row of data."""
     if args.out is not None:
         check_output(args.out, "predictions")
+        _apart([args.model, args.data], out=args.out)
     model, notes = _load(args.model)
     data = read_data(args.data, notes["target"], needs_target=False)
     x = select_columns(data, notes["feature_names"], args.data)
@@ -327,6 +337,7 @@ def inspect(args: argparse.Namespace) -> None:
         kind = picture_format(args.plot)
         check_library("--plot")
         check_output(args.plot, "picture")
+        _apart([args.model], plot=args.plot)
     model = load_model(args.model, compile=False)
     model.summary()
     print()

@@ -223,6 +223,16 @@ def test_models_from_python(run, tmp_path, houses):
 # ---- inspect, bench, others --------------------------------------------------------------------------------
 
 
+def test_no_file_is_written_over_another(fails, tmp_path, flowers):
+    pytest.importorskip("matplotlib")
+    before, both = flowers.read_bytes(), tmp_path / "both.html"
+    train = "train", flowers, "--epochs", 1
+    fails(*train, "--out", flowers, match="--out .*flowers.csv would replace the file of what is read")
+    fails(*train, "--out", both, "--report", flowers, match="--report .* would replace the file of what is read")
+    fails(*train, "--out", both, "--report", tmp_path / "." / "both.html", match="would replace the file of --out")
+    assert flowers.read_bytes() == before and not both.exists()
+
+
 def test_inspect(run, tmp_path):
     model = fnn.Sequential([fnn.Input((3,)), fnn.layers.Dense(2)], seed=0)
     model.layers[0].kernel = [[3.0, 0.0], [-4.0, 0.0], [0.0, 0.0]]
@@ -514,6 +524,7 @@ def test_model_errors(fails, run, tmp_path, flowers, houses):
     fails("evaluate", model, houses, match="no column 'species'")
     fails("predict", model, match="shape")
     fails("predict", model, flowers, "--out", tmp_path / "none" / "o.csv", match="no such folder")
+    fails("predict", model, flowers, "--out", flowers, match="would replace the file of what is read")
     fails("predict", model, flowers, "--out", os.devnull, match="the predictions cannot be saved there")
     other = write_csv(tmp_path / "other.csv", FLOWERS, [[1, 2, 3, "rose"]])
     fails("evaluate", model, other, match="class 'rose'")
