@@ -111,10 +111,12 @@ def train(args: argparse.Namespace) -> None:
 
 def _apart(read: Sequence[str], **written: str | None) -> None:
     """Refuse to write over a file that is read, or over another that is written."""
-    seen = {os.path.realpath(path): "what is read" for path in read}
+    seen = {os.path.realpath(path): "a file that is read" for path in read}
     for name, path in written.items():
-        if path is not None and (other := seen.setdefault(os.path.realpath(path), f"--{name}")) != f"--{name}":
-            raise ValueError(f"--{name} {path} would replace the file of {other}: give it another name")
+        place = os.path.realpath(path or "")
+        if path is not None and place in seen:
+            raise ValueError(f"--{name} {path} would replace {seen[place]}: give it another name")
+        seen[place] = f"the file of --{name}"
 
 
 def _report(model: Sequential, part: Part | None, scaled: bool, args: argparse.Namespace) -> None:

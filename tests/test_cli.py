@@ -227,8 +227,8 @@ def test_no_file_is_written_over_another(fails, tmp_path, flowers):
     pytest.importorskip("matplotlib")
     before, both = flowers.read_bytes(), tmp_path / "both.html"
     train = "train", flowers, "--epochs", 1
-    fails(*train, "--out", flowers, match="--out .*flowers.csv would replace the file of what is read")
-    fails(*train, "--out", both, "--report", flowers, match="--report .* would replace the file of what is read")
+    fails(*train, "--out", flowers, match="--out .*flowers.csv would replace a file that is read")
+    fails(*train, "--out", both, "--report", flowers, match="--report .* would replace a file that is read")
     fails(*train, "--out", both, "--report", tmp_path / "." / "both.html", match="would replace the file of --out")
     assert flowers.read_bytes() == before and not both.exists()
 
@@ -524,7 +524,7 @@ def test_model_errors(fails, run, tmp_path, flowers, houses):
     fails("evaluate", model, houses, match="no column 'species'")
     fails("predict", model, match="shape")
     fails("predict", model, flowers, "--out", tmp_path / "none" / "o.csv", match="no such folder")
-    fails("predict", model, flowers, "--out", flowers, match="would replace the file of what is read")
+    fails("predict", model, flowers, "--out", flowers, match="would replace a file that is read")
     fails("predict", model, flowers, "--out", os.devnull, match="the predictions cannot be saved there")
     other = write_csv(tmp_path / "other.csv", FLOWERS, [[1, 2, 3, "rose"]])
     fails("evaluate", model, other, match="class 'rose'")
