@@ -169,6 +169,17 @@ def test_sparse_and_pruned_kernels_are_what_is_left_of_them(tmp_path):
     assert "sparse_dense/kernel/image" in tags(tmp_path / "train")
 
 
+def test_what_is_not_trained_has_no_gradients(tmp_path):
+    x, y = data()
+    model = fnn.Sequential([layers.Flatten(), layers.Dense(4, trainable=False), layers.BatchNormalization(),
+                            layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit(callbacks.TensorBoard(tmp_path, histogram_freq=1, gradient_data=(x, y)), model, epochs=1)
+    assert {tag for tag in tags(tmp_path / "train") if tag.endswith("gradient")} == {
+        f"{name}/gradient" for name in ("batch_normalization/gamma", "batch_normalization/beta", "dense_1/kernel",
+                                        "dense_1/bias")}
+
+
 def test_pictures(tmp_path):
     image = pytest.importorskip("PIL.Image")
     import io

@@ -266,8 +266,11 @@ class TensorBoard(Recorder):
         gradients = self._gradients() if self.gradient_data is not None else None
         i = 0
         for leaf in self.model._leaves():
+            specs = leaf.parameters(leaf.input_shape)
             for name, weight in leaf.weights.items():
-                arrays = {"histogram": weight} | ({"gradient": gradients[i]} if gradients else {})
+                arrays = {"histogram": weight}
+                if gradients and leaf.trainable and specs[name].trainable:
+                    arrays["gradient"] = gradients[i]
                 for what, array in arrays.items():
                     kept = array[leaf.masks[name]] if name in leaf._masks else array
                     found += events.counted(f"{leaf.path}/{name}", what, kept, self.n_threads)
