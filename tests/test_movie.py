@@ -48,8 +48,8 @@ def test_frames_are_the_kernels_at_their_steps(every):
     fit(movie, callbacks=[movie, kernels])
     assert movie.steps == sorted({*range(0, 16, every), 15})
     for step, frame in zip(movie.steps, movie.frames, strict=True):
-        assert frame.dtype == np.float16 and frame.shape == (8, 6, 6)
-        assert np.array_equal(frame, kernels.seen[step].T.reshape(8, 6, 6).astype(np.float16))
+        assert frame.dtype == np.float32 and frame.shape == (8, 6, 6)
+        assert np.array_equal(frame, kernels.seen[step].T.reshape(8, 6, 6))
 
 
 @pytest.mark.parametrize("max_frames", [2, 3, 7, 8])
@@ -72,7 +72,7 @@ def test_memory_is_bounded(layer):
     movie = callbacks.WeightMovie(layer, max_frames=6, size=64)
     fit(movie, model)
     assert len(movie.frames) <= 6
-    assert sum(frame.nbytes for frame in movie.frames) <= 6 * 64 * 64 * 2
+    assert sum(frame.nbytes for frame in movie.frames) <= 6 * 64 * 64 * 4
     if not rest:
         movie = callbacks.WeightMovie(layer, size=64, image_shape=(30, 30))
         fit(movie, model)
@@ -119,6 +119,15 @@ def test_images_in_colours(tmp_path):
     assert movie.frames[0].shape == (4, 3, 3, 3)
     frames, _, _ = opened(tmp_path / "a.gif")
     assert len(frames) == len(movie.steps) and len(np.unique(frames[-1][16:].reshape(-1, 3), axis=0)) > 20
+    from fastnn.callbacks.movie import _limit
+
+    seen = {}
+    for frame, values in zip(frames, movie.frames, strict=True):
+        painted = movie._view.picture(values.astype(float), _limit(movie.frames))[0]
+        shown = frame[16:, :painted.shape[1]]
+        assert np.abs(shown - painted.astype(int)).max() < 60
+        for one, other in zip(painted.reshape(-1, 3).tolist(), shown.reshape(-1, 3).tolist(), strict=True):
+            assert seen.setdefault(tuple(one), other) == other, "a number has one colour in all frames"
 
 
 @pytest.mark.parametrize("how", ["error", "Ctrl-C", "divergence"])
@@ -165,9 +174,12 @@ def test_a_second_fit_begins_anew():
     (("dens",), ValueError, "'dens'.* Did you mean 'dense'"), ((7,), ValueError, "received 7"),
     ((None,), TypeError, "a name, an index or a layer"),
     (("flatten",), ValueError, "has no kernel; layers with one: dense, dense_1, dense_2"),
-    (("dense", 1, 100, "missing/a.gif"), OSError, "make it first"), (("dense", 1, 100, "."), OSError, "is a folder"),
+    (("dense", 1, 100, "missing/a.gif"), OSError, "make it first"),
+    (("dense", 1, 100, "folder.gif"), OSError, "is a folder"),
 ])
-def test_what_stops_before_the_first_epoch(arguments, error, said):
+def test_what_stops_before_the_first_epoch(tmp_path, monkeypatch, arguments, error, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.gif").mkdir()
     model = network()
     with pytest.raises(error, match=said):
         fit(callbacks.WeightMovie(*arguments), model)
@@ -177,6 +189,7 @@ def test_what_stops_before_the_first_epoch(arguments, error, said):
 @pytest.mark.parametrize(("options", "error"), [
     ({"every": 0}, ValueError), ({"every": 1.0}, TypeError), ({"max_frames": 1}, ValueError), ({"fps": 0}, ValueError),
     ({"fps": "a"}, TypeError), ({"size": 2}, ValueError), ({"path": 1}, TypeError),
+    ({"fps": 0.009}, ValueError), ({"path": "a.mp4"}, ValueError),
 ])
 def test_bad_arguments(options, error):
     with pytest.raises(error, match=next(iter(options))):
@@ -186,3 +199,35 @@ def test_bad_arguments(options, error):
 def test_saving_nothing(tmp_path):
     with pytest.raises(ValueError, match="no frames"):
         callbacks.WeightMovie(0).save(tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=r"must end in \.gif"):
+        callbacks.WeightMovie(0).save(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e8])
+def test_frames_of_any_scale(tmp_path, scale):
+    model = network()
+    model.build((6, 6))
+    model.layers[1].kernel[...] *= scale
+    movie = callbacks.WeightMovie(1, path=tmp_path / "a.GIF", fps=0.01)
+    before = model.layers[1].kernel.copy()
+    fit(movie, model, epochs=1)
+    assert np.array_equal(movie.frames[0], before.T.reshape(8, 6, 6))
+    assert opened(tmp_path / "a.GIF")[1] == [100_000] * len(movie.steps)
+
+
+def test_an_embedding_of_images_is_a_matrix():
+    model = fnn.Sequential([layers.Flatten(), layers.Embedding(17, 2), layers.Flatten(), layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    movie = callbacks.WeightMovie("embedding")
+    x, y = data()
+    model.fit(np.abs(x).astype(int), y, verbose=0, callbacks=[movie])
+    assert movie.frames[0].shape == (17, 2)
+
+
+def test_the_movie_goes_on_where_the_layer_becomes_sparse():
+    model = network(layers.Dense(16, "relu"))
+    movie = callbacks.WeightMovie(1)
+    fit(movie, model, epochs=4, callbacks=[
+        fnn.weights.PruningSchedule(0.9, end_step=8, frequency=2, sparse_from=0.5), movie])
+    assert type(model.layers[1]) is layers.SparseDense and movie.steps == list(range(21))
+    assert np.array_equal(movie.frames[-1], model.layers[1].kernel.toarray().T.reshape(16, 6, 6))

@@ -268,6 +268,28 @@ def test_a_training_is_not_lost_for_a_histogram(values, counted):
     assert np.isfinite([low, high]).all() and low < high and counts.sum() == counted
 
 
+@pytest.mark.parametrize(("saved", "then"), [(6, 10), (6, 0), (0, 6)])
+def test_a_run_goes_on_with_as_many_bins(tmp_path, saved, then):
+    class Save(fnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 0:
+                self.model.save(tmp_path / "run.safetensors")
+
+    def fit(bins, **options):
+        model = fnn.Sequential([fnn.layers.Dense(3), fnn.layers.Dense(1)], seed=0)
+        model.compile("adam", "mse")
+        monitor = fnn.weights.WeightMonitor(histogram_bins=bins)
+        model.fit(X, Y, epochs=2, verbose=0, **{"callbacks": [monitor, Save()]} | options)
+        return monitor
+
+    whole = fit(saved)
+    with pytest.raises(ValueError, match=f"histograms of {saved} bins, and cannot go on with histogram_bins={then}"):
+        fit(then, resume=tmp_path / "run.safetensors")
+    again = fit(saved, resume=tmp_path / "run.safetensors")
+    assert {name: len(found) for name, found in again.histograms.items()} == {
+        name: len(found) for name, found in whole.histograms.items()}
+
+
 def test_updates_a_step(trained):
     _, _, monitor = trained
     ax = monitor.plot()

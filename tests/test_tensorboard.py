@@ -145,13 +145,14 @@ def test_histograms_count_all_weights(tmp_path):
 
 def test_weights_that_are_not_finite_are_counted(tmp_path):
     file = events.EventFile(str(tmp_path))
-    for i, (values, finite) in enumerate([([1, np.nan, 2, np.inf], 2), ([np.nan], 0), ([3, 3, 3], 3), ([], 0)]):
-        file.write(i, events.counted("w", "histogram", np.array(values, np.float32), None))
+    for i, (values, finite) in enumerate([([1, np.nan, 2, np.inf], 2), ([np.nan], 0), ([3, 3, 3], 3), ([], 0),
+                                          ([0, 1e-310], 2), ([-1e308, 0, 1e308], 1), ([1, 1 + 2e-16], 2)]):
+        file.write(i, events.counted("w", "histogram", np.array(values, np.float32 if i < 4 else np.float64), None))
         found = records(tmp_path)[-1].summary.value if file.flush() is None and values else []
         histos = [value.histo for value in found if value.tag == "w/histogram"]
         others = [value.simple_value for value in found if value.tag == "w/not_finite/histogram"]
         assert sum(sum(histo.bucket) for histo in histos) == finite
-        assert others == ([len(values) - finite] if len(values) > finite else [])
+        assert others == [n for n in [np.count_nonzero(~np.isfinite(values))] if n]
         assert all(np.all(np.diff([histo.min, *histo.bucket_limit]) > 0) for histo in histos)
     file.close()
 
@@ -166,6 +167,17 @@ def test_sparse_and_pruned_kernels_are_what_is_left_of_them(tmp_path):
     assert histos["sparse_dense/kernel/histogram"].num == model.layers[1].kernel.nnz == 72
     assert histos["dense/kernel/histogram"].num == np.count_nonzero(model.layers[2].kernel) == 24
     assert "sparse_dense/kernel/image" in tags(tmp_path / "train")
+
+
+def test_what_is_not_trained_has_no_gradients(tmp_path):
+    x, y = data()
+    model = fnn.Sequential([layers.Flatten(), layers.Dense(4, trainable=False), layers.BatchNormalization(),
+                            layers.Dense(3, "softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    fit(callbacks.TensorBoard(tmp_path, histogram_freq=1, gradient_data=(x, y)), model, epochs=1)
+    assert {tag for tag in tags(tmp_path / "train") if tag.endswith("gradient")} == {
+        f"{name}/gradient" for name in ("batch_normalization/gamma", "batch_normalization/beta", "dense_1/kernel",
+                                        "dense_1/bias")}
 
 
 def test_pictures(tmp_path):
@@ -225,7 +237,8 @@ def test_blocks_of_a_sparse_kernel_are_those_of_the_dense_matrix(shape):
 
 def test_text_and_hyper_parameters(tmp_path):
     plugin = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
-    fit(callbacks.TensorBoard(tmp_path, hparams={"width": np.int64(8), "kind": "a", "old": False}))
+    fit(callbacks.TensorBoard(tmp_path, hparams={"width": np.int64(8), "kind": "a", "old": False,
+                                                "large": 2**70}))
     text, = read(tmp_path / "train").Tensors("model")
     text = text.tensor_proto.string_val[0].decode()
     assert "| dense | Dense | (8,) | 296 |" in text and "Adam(learning_rate=0.001" in text
@@ -236,7 +249,7 @@ def test_text_and_hyper_parameters(tmp_path):
     values = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.items()}
     assert values == {"optimizer": "Adam", "learning_rate": pytest.approx(1e-3), "schedule": "constant",
                       "batch_size": 16, "epochs": 3, "layers": "36-8-5-3", "parameters": 359, "seed": 1, "width": 8,
-                      "kind": "a", "old": False}
+                      "kind": "a", "old": False, "large": 2.0**70}
     metrics = [(metric.name.group, metric.name.tag, metric.display_name)
                for metric in found["_hparams_/experiment"].experiment.metric_infos]
     assert metrics == [(group, f"epoch_{name}", f"{group} {name}") for group in ("validation", "train")
@@ -257,6 +270,11 @@ def test_the_optimizer_with_what_was_chosen():
         (fnn.optimizers.SGD(0.5, momentum=0.9), "SGD(momentum=0.9)", 0.5, "constant"),
         (fnn.optimizers.AdamW(fnn.schedules.CosineDecay(0.2, 9)), "AdamW", 0.2, "CosineDecay"),
         (fnn.optimizers.LBFGS(), "LBFGS", 0.0, "constant"),
+        (fnn.optimizers.AdamW(0.1, clipnorm=2.0, use_ema=True, gradient_accumulation_steps=2,
+                              exclude_from_weight_decay=["bias"]),
+         "AdamW(clipnorm=2.0, use_ema=True, gradient_accumulation_steps=2, exclude_from_weight_decay=['bias'])", 0.1,
+         "constant"),
+        (fnn.optimizers.Muon(0.1, global_clipnorm=1.0), "Muon(global_clipnorm=1.0)", 0.1, "constant"),
     ):
         fit(None, network(optimizer=optimizer), callbacks=[Look()], epochs=1)
         assert (said["optimizer"], said["learning_rate"], said["schedule"]) == (name, rate, schedule)
@@ -403,8 +421,11 @@ def test_evaluate_writes_its_results(tmp_path):
 
 def test_lbfgs(tmp_path):
     model = network(optimizer=fnn.optimizers.LBFGS(max_iter=4))
-    fit(callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=1), model, epochs=2)
-    assert [step for step, _ in scalars(read(tmp_path / "train"), "batch_loss")] == list(range(8))
+    fit(callbacks.TensorBoard(tmp_path, histogram_freq=1, update_freq=1, write_steps_per_second=True), model, epochs=2)
+    train = read(tmp_path / "train")
+    assert [step for step, _ in scalars(train, "batch_loss")] == list(range(8))
+    assert [step for step, _ in scalars(read(tmp_path / "validation"), "evaluation_loss_vs_iterations")] == [4, 8]
+    assert all(value > 0 for _, value in scalars(train, "epoch_steps_per_second"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
@@ -501,6 +522,80 @@ def test_embeddings_that_cannot_be_written(tmp_path):
     assert len(history.epoch) == 3
 
 
+@pytest.mark.parametrize(("part", "broken"), [
+    ("histograms", "fastnn.callbacks.events.counted"), ("pictures", "fastnn.callbacks.tensorboard._picture"),
+    ("embeddings", "fastnn.callbacks.projector.tsv"),
+])
+def test_a_failure_ends_its_part_alone(tmp_path, monkeypatch, part, broken):
+    monkeypatch.setattr(broken, lambda *_: 1 / 0)
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=1, image_freq=1, embeddings_freq=1,
+                                  embeddings_data=data()[0])
+    with pytest.warns(UserWarning, match=f"TensorBoard of {part} ends here.*ZeroDivisionError") as said:
+        fit(board)
+    assert len(said) == 1
+    found = tags(tmp_path / "train")
+    assert ("dense/kernel/histogram" in found, "dense/kernel/image" in found) == (part != "histograms",
+                                                                                part != "pictures")
+    assert (tmp_path / "projector_config.pbtxt").exists() == (part != "embeddings")
+    assert len(scalars(read(tmp_path / "train"), "epoch_loss")) == 3
+
+
+def test_logs_that_are_no_numbers_are_left_out(tmp_path):
+    class Note(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["note"], logs["extra"] = "text", epoch
+
+    board = callbacks.TensorBoard(tmp_path)
+    with pytest.warns(UserWarning, match="TensorBoard of the scalar 'note' ends here.*could not convert") as said:
+        fit(board, callbacks=[Note(), board])
+    assert len(said) == 1
+    reader = read(tmp_path / "train")
+    assert scalars(reader, "epoch_extra") == [(0, 0), (1, 1), (2, 2)] and len(scalars(reader, "epoch_loss")) == 3
+
+
+def test_it_goes_on_where_layers_become_sparse(tmp_path):
+    model = network()
+    board = callbacks.TensorBoard(tmp_path, histogram_freq=1, image_freq=1, embeddings_freq=1,
+                                  embeddings_data=data()[0], embeddings_layer=model.layers[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(board, model, epochs=4, callbacks=[
+            fnn.weights.PruningSchedule(0.9, end_step=8, frequency=2, sparse_from=0.5), board])
+    assert type(model.layers[1]) is layers.SparseDense
+    reader = read(tmp_path / "train")
+    assert [event.step for event in reader.Images("dense/kernel/image")] == list(range(4))
+    assert (tmp_path / "projector/dense-00003.tsv").exists()
+
+
+def test_long_names_of_layers(tmp_path):
+    names = ["x" * 10_000, "x" * 9_999]
+    assert len({projector._stem(name) for name in names}) == 2
+    model = fnn.Sequential([layers.Flatten(), *(layers.Dense(3, "softmax", name=name) for name in names)])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    for name in names:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit(callbacks.TensorBoard(tmp_path, embeddings_freq=1, embeddings_data=data()[0], embeddings_layer=name),
+                model, epochs=1)
+    assert len(list((tmp_path / "projector").glob("*-00000.tsv"))) == 2
+    assert len(projector._stem("\N{CJK UNIFIED IDEOGRAPH-4E00}" * 300).encode()) < 240
+
+
+def test_points_that_were_written_stay_readable(tmp_path, monkeypatch):
+    class Full(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+
+    board = callbacks.TensorBoard(tmp_path, embeddings_freq=1, embeddings_data=data()[0])
+    with pytest.warns(UserWarning, match="TensorBoard of embeddings ends here.*full"):
+        fit(board, callbacks=[Full(), board], epochs=4)
+    found = (tmp_path / "projector_config.pbtxt").read_text()
+    assert found.count("{\n") == found.count("\n}") == 3
+    assert sorted(path.name for path in (tmp_path / "projector").glob("*.tsv")) == [
+        "dense_1-00000.tsv", "dense_1-00001.tsv"]
+
+
 def test_ctrl_c_leaves_whole_files(tmp_path):
     class Interrupt(callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -562,11 +657,16 @@ def test_missing_libraries(monkeypatch):
     ({"write_graph": 1}, TypeError, "write_graph"),
     ({"embeddings_freq": 1}, ValueError, "need each other"),
     ({"embeddings_data": [[1]]}, ValueError, "need each other"),
+    ({"embeddings_metadata": [1]}, ValueError, "labels of embeddings_data"),
     ({"gradient_data": [1]}, ValueError, r"gradient_data must be \(x, y\)"),
     ({"gradient_data": (1, 2)}, ValueError, "needs histogram_freq"),
     ({"image_shape": 5}, TypeError, "image_shape"),
     ({"hparams": [1]}, TypeError, "hparams must be a dict"),
     ({"hparams": {"a": [1]}}, TypeError, "'a'"),
+    ({"hparams": {"a": float("nan")}}, ValueError, "finite.*'a': nan"),
+    ({"hparams": {"a": 2**2000}}, ValueError, "finite.*'a'"),
+    ({"n_threads": 0}, ValueError, "n_threads"),
+    ({"n_threads": "a"}, TypeError, "n_threads"),
 ])
 def test_bad_arguments(options, error, said):
     with pytest.raises(error, match=said):
@@ -579,6 +679,7 @@ def test_bad_arguments(options, error, said):
     ({"embeddings_layer": 1.5}, TypeError, "a name, an index or a layer"),
     ({"embeddings_layer": layers.Dense(3)}, ValueError, "no layer of the model"),
     ({"embeddings_data": np.zeros((4, 9))}, ValueError, "embeddings_data"),
+    ({"embeddings_metadata": {"a b": range(80), "a\tb": range(80)}}, ValueError, "white space"),
     ({"embeddings_metadata": [1, 2]}, ValueError, "one label for each of the 80 samples"),
     ({"gradient_data": (np.zeros((4, 9)), [1] * 4), "histogram_freq": 1}, ValueError, "x"),
 ])

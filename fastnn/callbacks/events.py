@@ -107,13 +107,13 @@ def counted(tag: str, what: str, values: Array, n_threads: int | None) -> Values
     """The histogram of the finite numbers, and how many others there are, where there are any."""
     from tensorboardX.proto.summary_pb2 import HistogramProto
 
+    from fastnn.weights.monitor import span  # weights know of callbacks
+
     low, high, total, squares, others = extent(values, n_threads=n_threads).tolist()
     found = [scalar(f"{tag}/not_finite/{what}", others)] if others else []
     if low <= high:
-        # As numpy.histogram does for one number many times: TensorBoard draws no histogram of no width.
-        edges = np.linspace(low, high, BINS + 1) if low < high else np.array([low - 0.5, low + 0.5])
-        counts = (histogram(values, low, high, BINS, n_threads=n_threads) if low < high
-                  else np.array([values.size - int(others)]))
+        low, high = span(low, high)
+        counts, edges = histogram(values, low, high, BINS, n_threads=n_threads), np.linspace(low, high, BINS + 1)
         found.append(_value(f"{tag}/{what}", histo=HistogramProto(
             min=edges[0], max=edges[-1], num=float(counts.sum()), sum=total, sum_squares=squares,
             bucket_limit=edges[1:].tolist(), bucket=counts.tolist())))
@@ -155,7 +155,9 @@ def parameters_begin(parameters: Mapping[str, Any], metrics: Iterable[tuple[str,
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
     from tensorboardX.summary import hparams
 
-    experiment, start, _ = hparams(dict(parameters), {})
+    # What is no number of 64 bits tensorboardX takes as a float alone, and all become one.
+    experiment, start, _ = hparams({name: float(value) if type(value) is int else value
+                                    for name, value in parameters.items()}, {})
     data = experiment.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(data.content)
     content.experiment.metric_infos.extend(

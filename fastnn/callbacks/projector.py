@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.callbacks.events import png
+from fastnn.files import write_file
 
 __all__ = ["Projector", "images_of", "labels_of", "tsv"]
 
@@ -21,6 +23,7 @@ FOLDER = "projector"
 CONFIG = "projector_config.pbtxt"
 SPRITE = 2048           # most pixels of a side of the picture that holds those of all points; browsers take 8192
 PICTURE = 64            # and of one of them
+LETTERS = 50            # of a layer's name in those of its files
 
 
 class Projector:
@@ -50,12 +53,11 @@ class Projector:
                                f"single_image_dim: {height} }}")
 
     def _put(self, name: str, data: bytes) -> None:
-        with open(os.path.join(self.folder, FOLDER, name), "wb") as file:
-            file.write(data)
+        write_file(os.path.join(self.folder, FOLDER, name), data)
 
     def write(self, epoch: int, points: Array) -> None:
         """The points (n, d) after an epoch; those of earlier epochs stay, those of later ones are of another run."""
-        stem = re.sub(r"[^\w.-]", "_", self.layer)
+        stem = _stem(self.layer)
         self._put(f"{stem}-{epoch:05d}.tsv", tsv(points))
         pattern = re.compile(re.escape(stem) + r"-(\d{5,})\.tsv")
         found = sorted((int(match[1]), name) for name in os.listdir(os.path.join(self.folder, FOLDER))
@@ -66,8 +68,13 @@ class Projector:
                     f"tensor_shape: {points.shape[0]} tensor_shape: {points.shape[1]}", *self.shared]
                    for title, name in named.items()]
         lines = "".join("embeddings {\n" + "".join(f"  {line}\n" for line in entry) + "}\n" for entry in entries)
-        with open(os.path.join(self.folder, CONFIG), "w", encoding="utf-8") as file:
-            file.write(lines)
+        write_file(os.path.join(self.folder, CONFIG), lines.encode())   # in one step: a part of it could not be read
+
+
+def _stem(layer: str) -> str:
+    """Of the names of files, which have 255 bytes at most."""
+    stem = re.sub(r"[^\w.-]", "_", layer)
+    return stem if len(stem) <= LETTERS else f"{stem[:LETTERS]}-{zlib.crc32(layer.encode()):08x}"
 
 
 def labels_of(given: Any, n: int, rows: NDArray[np.intp]) -> Labels:
@@ -75,7 +82,11 @@ def labels_of(given: Any, n: int, rows: NDArray[np.intp]) -> Labels:
     if given is None:
         return []
     if isinstance(given, Mapping):
-        return {_cell(name): labels_of(column, n, rows) for name, column in given.items()}  # type: ignore[misc]
+        columns = {_cell(name): labels_of(column, n, rows) for name, column in given.items()}
+        if len(columns) < len(given):
+            raise ValueError(f"names in embeddings_metadata must differ by more than white space; received "
+                             f"{list(given)}")
+        return columns  # type: ignore[return-value]
     column = np.asarray(given)
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]

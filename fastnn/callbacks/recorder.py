@@ -18,19 +18,21 @@ class Recorder(Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._failed = False
+        self._failed: set[str] = set()
 
-    def _safely(self, record: Callable[..., Any], *arguments: Any) -> None:
-        """A call that may fail, once."""
-        if self._failed:
-            return
+    def _safely(self, record: Callable[..., Any], *arguments: Any, part: str = "") -> Any:
+        """What a call returns that may fail, once: None from there on. With it ends the part that is named, or all."""
+        if self._failed & {"", part}:
+            return None
         try:
-            record(*arguments)
+            return record(*arguments)
         except Exception as error:  # whatever it is, hours of training are worth more
-            self._failed = True
-            self._abandon()
-            warnings.warn(f"{type(self).__name__} ends here, and training goes on without it: "
+            self._failed.add(part)
+            if not part:
+                self._abandon()
+            warnings.warn(f"{type(self).__name__}{part and ' of ' + part} ends here, and training goes on without it: "
                           f"{type(error).__name__}: {error}. {self.remedy}", UserWarning, stacklevel=3)
+            return None
 
     def _abandon(self) -> None:
         """Let go of what a failure has left behind; must not raise."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import optimizers
+from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks import events
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.pictures import View, view_of
@@ -43,7 +44,7 @@ class TensorBoard(Recorder):
     ``pip install "fastnn[viz]"``.
 
     What fails while training goes on (a full disk, a folder that vanishes) ends the logging with one warning, not the
-    training.
+    training; what is wrong with histograms, pictures, embeddings or a single scalar ends these alone.
 
     Parameters
     ----------
@@ -134,16 +135,19 @@ class TensorBoard(Recorder):
             raise ValueError("embeddings_freq and embeddings_data need each other: how often outputs of a layer are "
                              f"written, and for which samples; received embeddings_freq={embeddings_freq} and "
                              f"{'no ' if embeddings_data is None else ''}embeddings_data")
+        if embeddings_metadata is not None and embeddings_data is None:
+            raise ValueError("embeddings_metadata are labels of embeddings_data, which must be given too")
         self.embeddings_data, self.embeddings_layer = embeddings_data, embeddings_layer
         self.embeddings_metadata = embeddings_metadata
         self.gradient_data = _pair(gradient_data, self.histogram_freq)
         self.hparams = _checked_parameters(hparams)
+        effective_n_threads(n_threads)
         self.n_threads = n_threads
         needs("TensorBoard", "tensorboardX", "tensorboardX")
         if self.image_freq or self.embeddings_freq:
             needs("TensorBoard with pictures", "PIL", "pillow")
         self._files: dict[str, events.EventFile] = {}
-        self._views: list[tuple[Layer, View]] = []
+        self._views: dict[str, View] = {}
         self._projector: Projector | None = None
         self._first: int | None = None
         self._epoch = 0
@@ -156,10 +160,10 @@ class TensorBoard(Recorder):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """All that can be wrong, before the first epoch."""
         self._abandon()
-        self._failed, self._projector = False, None
+        self._failed, self._projector = set(), None
         if self.gradient_data is not None:
             self._gradients()
-        self._views = self._kernels() if self.image_freq else []
+        self._views = self._kernels() if self.image_freq else {}
         samples = self._samples()
         for run in (TRAIN, VALIDATION, RUN)[:3 if self.model._run.plan["validation"] is not None else 1]:
             self._file(run)
@@ -168,7 +172,7 @@ class TensorBoard(Recorder):
         if samples is not None:
             rows, labels = samples
             self._points = rows
-            self._projector = Projector(self.log_dir, self._layer().path, labels,
+            self._projector = Projector(self.log_dir, self._wanted, labels,
                                         images_of(rows, self.image_shape or self.model.input_shape))
         if self.write_graph:
             self._file(TRAIN).write(0, [events.text("model", _described(self.model))])
@@ -177,7 +181,7 @@ class TensorBoard(Recorder):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         saved = self.model._run.saved   # about to be taken up
         self._epoch, self._start = epoch, time.perf_counter()
-        self._first = self._steps() if saved is None else None
+        self._first = self._steps(0) if saved is None else None
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         step = self._steps(batch + 1) - 1
@@ -217,7 +221,9 @@ class TensorBoard(Recorder):
             file.flush()
 
     def _write(self, run: str, step: int, tag: str, logs: Logs) -> None:
-        self._file(run).write(step, [events.scalar(tag.format(name), value) for name, value in logs.items()])
+        values = [self._safely(events.scalar, tag.format(name), value, part=f"the scalar {name!r}")
+                  for name, value in logs.items()]
+        self._file(run).write(step, [value for value in values if value is not None])
 
     def _write_epoch(self, epoch: int, logs: Logs) -> None:
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
@@ -229,12 +235,16 @@ class TensorBoard(Recorder):
         if held_out:
             self._write(VALIDATION, epoch, "epoch_{}", held_out)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            self._file(TRAIN).write(epoch, self._histograms())
+            self._file(TRAIN).write(epoch, self._safely(self._histograms, part="histograms") or [])
         if self.image_freq and epoch % self.image_freq == 0:
-            self._file(TRAIN).write(epoch, [_picture(layer, view) for layer, view in self._views])
+            self._file(TRAIN).write(epoch, self._safely(self._pictures, part="pictures") or [])
         if self._projector is not None and epoch % self.embeddings_freq == 0:
-            self._projector.write(epoch, self._outputs(self._points))
+            self._safely(self._write_points, epoch, part="embeddings")
         self._flush()
+
+    def _write_points(self, epoch: int) -> None:
+        assert self._projector is not None
+        self._projector.write(epoch, self._outputs(self._points))
 
     def _rates(self) -> Logs:
         """The learning rate of the last step; those of a schedule inside the epoch are written over the steps."""
@@ -256,13 +266,19 @@ class TensorBoard(Recorder):
         gradients = self._gradients() if self.gradient_data is not None else None
         i = 0
         for leaf in self.model._leaves():
+            specs = leaf.parameters(leaf.input_shape)
             for name, weight in leaf.weights.items():
-                arrays = {"histogram": weight} | ({"gradient": gradients[i]} if gradients else {})
+                arrays = {"histogram": weight}
+                if gradients and leaf.trainable and specs[name].trainable:
+                    arrays["gradient"] = gradients[i]
                 for what, array in arrays.items():
                     kept = array[leaf.masks[name]] if name in leaf._masks else array
                     found += events.counted(f"{leaf.path}/{name}", what, kept, self.n_threads)
                 i += 1
         return found
+
+    def _pictures(self) -> list[Any]:
+        return [_picture(leaf, self._views[leaf.path]) for leaf in self.model._leaves() if leaf.path in self._views]
 
     def _gradients(self) -> list[Array] | None:
         """None where the loss is not finite."""
@@ -273,13 +289,14 @@ class TensorBoard(Recorder):
             return None
 
     def _steps(self, batches: int | None = None) -> int:
-        """Steps that are done, by the optimizer's own count, which goes on where training does."""
+        """Steps that are done, by the optimizer's own count, which goes on where training does; of L-BFGS, which has
+        none, those of so many batches of the epoch, or of all."""
         state = self.model._state
         if state is not None:
             return int(state.step)
         optimizer = self.model.optimizer
         each = optimizer.max_iter if isinstance(optimizer, optimizers.LBFGS) else 0
-        return self._epoch * each + (batches or 0)
+        return self._epoch * each + (each if batches is None else batches)
 
     # ---- what is looked at ------------------------------------------------------------------------------------
 
@@ -298,7 +315,8 @@ class TensorBoard(Recorder):
         """Those of the projector, and their labels."""
         if self.embeddings_data is None:
             return None
-        width = self._layer().n_outputs
+        layer = self._layer()
+        self._wanted, width = layer.path, layer.n_outputs   # the object may be replaced, by a sparse one for instance
         rows, _ = as_features(self.embeddings_data, self.model.input_shape, "embeddings_data", self.model.dtype)
         taken = np.linspace(0, len(rows) - 1, min(len(rows), POINTS, max(NUMBERS // width, 1))).astype(np.intp)
         return rows[taken].reshape(-1, *self.model.input_shape), labels_of(self.embeddings_metadata, len(rows), taken)
@@ -306,17 +324,17 @@ class TensorBoard(Recorder):
     def _outputs(self, rows: Array) -> Array:
         from fastnn.weights.statistics import layer_outputs  # weights know of callbacks
 
-        wanted = self._layer()
-        found = next(out for layer, out in layer_outputs(self.model, rows, n_threads=self.n_threads) if layer is wanted)
+        outputs = layer_outputs(self.model, rows, n_threads=self.n_threads)
+        found = next(out for layer, out in outputs if layer.path == self._wanted)
         return found.reshape(len(rows), -1)
 
-    def _kernels(self) -> list[tuple[Layer, View]]:
+    def _kernels(self) -> dict[str, View]:
         """The first one may look at images."""
         from fastnn.weights.plot.select import kernel_of
 
         found = [leaf for leaf in self.model._leaves() if kernel_of(leaf) is not None]
-        return [(leaf, view_of(self.model, leaf, SIDE, None if i else self.image_shape))
-                for i, leaf in enumerate(found)]
+        return {leaf.path: view_of(self.model, leaf, SIDE, None if i else self.image_shape)
+                for i, leaf in enumerate(found)}
 
     def _watched(self) -> list[tuple[str, str]]:
         groups = [VALIDATION] if self.model._run.plan["validation"] is not None else []
@@ -361,6 +379,9 @@ def _checked_parameters(given: Any) -> dict[str, Any] | None:
         if not isinstance(name, str) or not isinstance(value, (bool, int, float, str)):
             raise TypeError(f"hparams must be a dict of names and numbers, texts or truth values; received "
                             f"{name!r}: {value!r}")
+        if not isinstance(value, str) and not abs(value) <= sys.float_info.max:     # NaN too
+            raise ValueError(f"numbers of hparams must be finite, and such that a float can be; received {name!r}: "
+                             f"{value!r}")
         found[name] = value
     return found
 
@@ -373,9 +394,9 @@ def _parameters(model: Any) -> dict[str, Any]:
     rate = 0.0 if searches else float(optimizer.rates(0, 1)[0])
     schedule = "constant" if searches or isinstance(optimizer.learning_rate, float) \
         else type(optimizer.learning_rate).__name__
-    usual = inspect.signature(type(optimizer)).parameters
+    usual = optimizer._arguments_of()
     chosen = ", ".join(f"{name}={value!r}" for name, value in optimizer._arguments().items()
-                       if name != "learning_rate" and value != usual[name].default)
+                       if name != "learning_rate" and (value or None) != (usual[name] or None))
     sizes = [leaf.output_shape[-1] for leaf in model._leaves() if "kernel" in leaf.weights]
     return {"optimizer": type(optimizer).__name__ + (f"({chosen})" if chosen else ""), "learning_rate": rate,
             "schedule": schedule, "batch_size": plan["batch_size"], "epochs": model._run.calls.params["epochs"],

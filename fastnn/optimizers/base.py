@@ -147,6 +147,10 @@ class Optimizer(Named):
         if name in self.__dict__ and not name.startswith("_"):
             raise AttributeError(f"{name} of an optimizer is fixed, only learning_rate and weight_decay may change; "
                                  f"make a new {type(self).__name__}")
+        if not (name.startswith("_") or hasattr(type(self), name) or name in self._arguments_of()
+                or name in Optimizer.__annotations__ | Options.__annotations__):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; learning_rate and weight_decay may "
+                                 "be set")
         super().__setattr__(name, value)
 
     # ---- configuration --------------------------------------------------------------------------------------
@@ -154,11 +158,10 @@ class Optimizer(Named):
     @classmethod
     def _arguments_of(cls) -> dict[str, Any]:
         """The constructor's arguments and their defaults, the options last."""
-        own = inspect.signature(cls).parameters
-        options = inspect.signature(Optimizer).parameters
+        own = dict(inspect.signature(cls).parameters)
+        options = dict(inspect.signature(Optimizer).parameters)
         takes_options = any(argument.kind is argument.VAR_KEYWORD for argument in own.values())
-        return {argument.name: argument.default
-                for argument in (*own.values(), *(options.values() if takes_options else ()))
+        return {name: argument.default for name, argument in (own | options | own if takes_options else own).items()
                 if argument.kind is not argument.VAR_KEYWORD}
 
     def _refuse(self, unknown: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import kernels
+from fastnn._kernels.threads import effective_n_threads
 from fastnn.callbacks import Callback
 from fastnn.inputs import check_count
 from fastnn.layers import Layer, SparseDense
@@ -74,8 +75,8 @@ class WeightMonitor(Callback):
     Raises
     ------
     TypeError, ValueError
-        If `every` is not a positive integer, or `y` comes without `x`; what is wrong with `x` and `y` themselves
-        is said when `fit` begins.
+        If an argument is of another type or out of its range, or `y` comes without `x`; what is wrong with `x` and `y`
+        themselves is said when `fit` begins.
 
     Examples
     --------
@@ -102,6 +103,7 @@ class WeightMonitor(Callback):
         if not isinstance(spectral_norms, (bool, np.bool_)):
             raise TypeError(f"spectral_norms must be True or False; received {spectral_norms!r}")
         self.x, self.y, self.every = x, y, check_count("every", every)
+        effective_n_threads(n_threads)
         self.spectral_norms, self.n_threads = bool(spectral_norms), n_threads
         self.histogram_bins = check_count("histogram_bins", histogram_bins, low=0, high=65536)
         self._clear()
@@ -137,6 +139,10 @@ class WeightMonitor(Callback):
                 or len(state) != 2 + len(records) + n_before + len(histograms) \
                 or any(np.ndim(array) != 2 or np.shape(array)[1] < 3 for array in histograms.values()):
             raise ValueError(f"the state of WeightMonitor holds {sorted(state)[:8]}, which is not what it remembers")
+        bins = {np.shape(array)[1] - 2 for array in histograms.values()} or {0}
+        if epochs and bins != {self.histogram_bins}:
+            raise ValueError(f"the state of WeightMonitor has histograms of {bins.pop()} bins, and cannot go on with "
+                             f"histogram_bins={self.histogram_bins}")
         self._clear()
         self.epochs, self._before = [check_count("epoch", epoch, low=0) for epoch in epochs], before
         for i, (kind, name, figure) in enumerate(records):
@@ -223,12 +229,18 @@ def _histogram(weight: Array, bins: int, n_threads: int | None = None) -> Histog
     low, high = kernels.extent(weight, n_threads=n_threads)[:2].tolist()
     if low > high:      # nothing is finite
         low = high = 0.0
+    low, high = span(low, high)
+    return Histogram(low, high, kernels.histogram(weight, low, high, bins, n_threads=n_threads))
+
+
+def span(low: float, high: float) -> tuple[float, float]:
+    """Of a histogram of numbers from low to high: where it has no width, or none that is finite, another."""
     low, high = max(low, -LARGEST), min(high, LARGEST)
     size = max(abs(low), abs(high))
     if high - low <= max(1e-9 * size, 1 / LARGEST):     # all numbers are one: a narrow range around it
         room = max(1e-3 * size, 1e-6)
         low, high = low - room, high + room
-    return Histogram(low, high, kernels.histogram(weight, low, high, bins, n_threads=n_threads))
+    return low, high
 
 
 def _append(records: dict[str, dict[str, list[float]]], name: str, values: dict[str, float]) -> None:

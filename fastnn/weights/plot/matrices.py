@@ -180,9 +180,12 @@ def tiles(model: Sequential, layer: Any = None, shape: Sequence[int] | None = No
 
 
 def input_image(model: Sequential, layer: Any) -> tuple[int, ...] | None:
-    """The shape of the model's input where it is an image that reaches the layer as it is."""
+    """The shape of the model's input where it is an image that reaches the layer as it is, and the layer looks at it
+    with one weight a pixel."""
     for before in model.layers:
         if before is layer:
+            if "embeddings" in layer.weights:
+                return None
             shape = model.input_shape or ()
             fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
             return shape if fits else None
