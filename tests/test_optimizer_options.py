@@ -73,14 +73,10 @@ class Stack(layers.PythonLayer):
         self.gradients["stack"][...] = np.sum(dy * self.x[:, :1]) * np.arange(1680.0).reshape(3, 2, 70, 4) / 100
         return np.zeros_like(self.x)
 
-@pytest.mark.parametrize("name", ["lr", "learning_rat", "momentum", "param_groups"])
-def test_an_attribute_that_there_is_not_cannot_be_set(name):
-    optimizer = fnn.optimizers.Adam()
-    with pytest.raises(AttributeError, match=f"Adam has no attribute {name!r}; learning_rate and weight_decay"):
-        setattr(optimizer, name, 0.1)
-    optimizer.learning_rate, optimizer.weight_decay = 0.1, 0.2
 
-
+def test_a_rate_by_another_name_is_refused():
+    with pytest.raises(AttributeError, match="its attribute learning_rate; received lr"):
+        fnn.optimizers.Adam().lr = 0.1
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

@@ -147,10 +147,8 @@ class Optimizer(Named):
         if name in self.__dict__ and not name.startswith("_"):
             raise AttributeError(f"{name} of an optimizer is fixed, only learning_rate and weight_decay may change; "
                                  f"make a new {type(self).__name__}")
-        if not (name.startswith("_") or hasattr(type(self), name) or name in self._arguments_of()
-                or name in Optimizer.__annotations__ | Options.__annotations__):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}; learning_rate and weight_decay may "
-                                 "be set")
+        if name == "lr":    # Keras 2's name, and PyTorch's
+            raise AttributeError("the learning rate of an optimizer is its attribute learning_rate; received lr")
         super().__setattr__(name, value)
 
     # ---- configuration --------------------------------------------------------------------------------------
