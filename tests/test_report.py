@@ -203,6 +203,50 @@ def test_many_classes(made):
     assert not any("Confusion" in given.get("alt", "") for _, given in page.tags)
 
 
+def test_features_are_judged_by_rows_from_everywhere(made):
+    """The first rows of sorted samples are of one class, in which no feature tells anything."""
+    x = RNG.normal(size=(4000, 4))
+    x = x[np.argsort(x[:, 0])]
+    y = (x[:, 0] > 0).astype(int)
+    model = network(2, "softmax", "sparse_categorical_crossentropy")
+    order = RNG.permutation(len(x))
+    history = model.fit(x[order], y[order], epochs=5, verbose=0)
+    for rows in (x, sparse.csr_array(x)):
+        page = made.page_of(model, history, rows, y)
+        assert "on 500 samples of 4,000, drawn at random, where" in page.text
+        assert "For 1,000 samples of 4,000, drawn at random; a dead unit" in page.text
+        assert float(page.row("feature 0")[0]) > 0.5
+
+
+def test_wrong_though_sure_goes_by_probabilities():
+    """A large negative logit of another class makes nobody sure."""
+    loss = fnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    logits = np.array([[-9.0, 0.1, 0.0], [0.0, 2.0, 0.0], [5.0, 5.0, 5.0]])
+    found = findings.Samples(None, np.zeros(3, int), logits, loss).sureness
+    np.testing.assert_allclose(found, (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).max(axis=1))
+    loss = fnn.losses.BinaryCrossentropy(from_logits=True)
+    found = findings.Samples(None, np.zeros((3, 1)), np.array([[0.4], [-3.0], [0.0]]), loss).sureness
+    assert np.argsort(-found).tolist() == [1, 0, 2] and found[2] == 0
+    loss = fnn.losses.BinaryCrossentropy()
+    np.testing.assert_allclose(findings.Samples(None, np.zeros((2, 1)), np.array([[0.1], [0.7]]), loss).sureness,
+                               [0.4, 0.2])
+
+
+def test_a_fit_that_goes_on_tells_its_epochs(made):
+    model = network(1)
+    history = model.fit(X, X[:, 0], initial_epoch=38, epochs=41, verbose=0)
+    assert made.page_of(model, history, X, X[:, 0]).row("Epochs") == ["39 to 41"]
+    history.params["epochs"] = 50
+    assert made.page_of(model, history, X, X[:, 0]).row("Epochs") == ["39 to 41 of 50"]
+
+
+def test_lbfgs_has_all_samples_in_a_batch(made):
+    model = network(1)
+    model.compile(fnn.optimizers.LBFGS(max_iter=4), "mse")
+    assert made(model, X[:, 0], epochs=2).row("Batch size") == ["300"]
+    assert model.history.params["steps"] == 4
+
+
 # ---- parts that may be missing -------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.callbacks.history import History
+from fastnn.callbacks.history import History, as_column
 from fastnn.config import show_config
 from fastnn.files import StrPath, check_output, check_path, write_file
 from fastnn.html import Html, figure, page, table, tag
@@ -31,6 +31,7 @@ MOST_CLASSES = 40   # in a table or a picture
 WRONG = 12          # samples that are shown
 
 
+@np.errstate(over="ignore", invalid="ignore")   # what a training that diverged left behind is told, too
 def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any = None,
            path: StrPath = "report.html", *, title: str | None = None, feature_names: Sequence[str] | None = None,
            class_names: Sequence[str] | None = None, note: str | None = None, n_threads: int | None = None) -> str:
@@ -67,8 +68,8 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
     ImportError
         If matplotlib is not installed: ``pip install "fastnn[viz]"``.
     TypeError, ValueError
-        If the model is not built or compiled, the history is empty or that of another model, or samples or names do
-        not fit.
+        If the model is not built or compiled, the history is empty or that of a model of other inputs or outputs, or
+        samples or names do not fit.
     OSError
         If the file cannot be written.
 
@@ -128,14 +129,15 @@ def _checked_history(model: Sequential, history: Any) -> History | None:
             return None
     if isinstance(history, Mapping):
         found = History()
-        found.history = {str(name): [float(value) for value in values] for name, values in history.items()}
+        found.history = {str(name): as_column(str(name), values).tolist() for name, values in history.items()}
         found.epoch = list(range(max(map(len, found.history.values()), default=0)))
         history = found
     if not isinstance(history, History):
         raise TypeError(f"history must be what fit returns, or its dict of lists; received {history!r}")
     if not history.epoch or not history.history.get("loss"):
-        raise ValueError("the history has no epochs: the model was never trained with it; call fit first, or give "
-                         "history=None for a page without curves")
+        what = f"epochs of 'loss', only of {', '.join(map(repr, history.history))}" if history.epoch else \
+            "epochs: the model was never trained with it; call fit first"
+        raise ValueError(f"the history has no {what}, or give history=None for a page without curves")
     other = history.model
     if other is not None and other is not model:
         theirs, ours = ((m.input_shape, m.output_shape if m.built else None) for m in (other, model))
@@ -183,7 +185,7 @@ def _summary(model: Sequential, history: History | None, samples: Samples | None
         ("Model", f"{short(model.name)}: samples of shape {shown_shape(model.input_shape or ())}, outputs "
                   f"{shown_shape(model.output_shape)}"),
         ("Parameters", f"{total:,} in {model.dtype}, {memory(total * np.dtype(model.dtype).itemsize)}"),
-        ("Compiled for", compiled(model))]
+        ("Optimizer and loss", f"{compiled(model)}, as they are now")]
     said = [tag("p", note)] if note else []
     results: list[Html] = []
     if history is not None:
@@ -213,8 +215,9 @@ def _diagnosis(history: History) -> Html:
 
 
 def _training_facts(history: History) -> list[tuple[Any, ...]]:
-    n, planned = len(history.epoch), history.params.get("epochs")
-    facts: list[tuple[Any, ...]] = [("Epochs", f"{n:,}" + (f" of {planned:,}" if planned and planned > n else ""))]
+    first, last, planned = history.epoch[0] + 1, history.epoch[-1] + 1, history.params.get("epochs")
+    said = f"{first:,} to {last:,}" if 1 < first < last else f"{last:,}"
+    facts: list[tuple[Any, ...]] = [("Epochs", said + (f" of {planned:,}" if planned and planned > last else ""))]
     if history.params.get("batch_size"):
         facts.append(("Batch size", f"{history.params['batch_size']:,}"))
     if history.params.get("samples"):
@@ -234,9 +237,10 @@ def _results(found: Mapping[str, float], history: History | None) -> Html:
         for label in (name, f"val_{name}"):
             values = curves.get(label, [])
             cells.append(_marked(values[-1]) if values else "")
-        values = curves.get(f"val_{name}") or curves.get(name, [])
+        label = f"val_{name}" if curves.get(f"val_{name}") else name
+        values = curves.get(label, [])
         best = best_epoch(history, name, values)
-        epochs = [] if history is None else history.epoch[-len(values):]
+        epochs = [] if history is None or not values else history.epochs_of(label)
         where = "" if best is None or best >= len(epochs) else f" in epoch {epochs[best] + 1}"
         rows.append((*cells, "" if best is None else f"{figure(values[best])}{where}"))
     validated = any(name.startswith("val_") for name in curves)
@@ -251,7 +255,7 @@ def _marked(value: float) -> Any:
 def _curves(history: History) -> list[Html]:
     from fastnn.weights.plot import curves
 
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in history.history))
+    names = list(dict.fromkeys(name.removeprefix("val_") for name, values in history.history.items() if values))
     optimizer = getattr(history.model, "optimizer", None)
     if isinstance(getattr(optimizer, "learning_rate", None), LearningRateSchedule) and history.params.get("steps"):
         names.append("learning_rate")
@@ -317,7 +321,7 @@ def _class_table(figures: Array, names: Sequence[str], what: str) -> list[Html]:
                for value in figures[i, 1:])) for i in order]
     seen = figures[:, 0] > 0
     mean = np.nan_to_num(figures[seen, 1:]).mean(axis=0) if seen.any() else np.zeros(3)
-    rows.append(("mean", f"{figures[:, 0].sum():,.0f}", *(f"{value:.3f}" for value in mean)))
+    rows.append(("mean", "", *(f"{value:.3f}" for value in mean)))
     left_out = f"The {MOST_CLASSES} of {len(names)} with the lowest F1; what is below 0.5 is marked." \
         if len(names) > MOST_CLASSES else "What is below 0.5 is marked."
     header = what, "Samples", "Precision", "Recall", "F1"
@@ -332,8 +336,7 @@ def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
     if images.ndim not in (3, 4) or (images.ndim == 4 and shape[2] != 3) or min(images.shape[1:3]) < 4:
         return []
     wrong = np.flatnonzero(samples.finite & (samples.true != samples.predicted))
-    sure = np.abs(samples.outputs[wrong] - (0.5 if samples.outputs.shape[1] == 1 else 0)).max(axis=1)
-    wrong = wrong[np.argsort(-sure, kind="stable")[:WRONG]]
+    wrong = wrong[np.argsort(-samples.sureness[wrong], kind="stable")[:WRONG]]
     if not len(wrong):
         return []
     said = [(names[int(samples.true[i])], names[int(samples.predicted[i])]) for i in wrong]
@@ -341,7 +344,7 @@ def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
                    f"Sample {i}: {short(true)}, taken for {short(taken)}")
              for i, (true, taken) in zip(wrong, said, strict=True)]
     return [tag("h3", "Wrong though sure"), _pictures(*(picture for each in shown for picture in each)),
-            tag("p", "True class → predicted class, those with the largest outputs first.", class_="soft")]
+            tag("p", "True class → predicted class, those with the largest probability first.", class_="soft")]
 
 
 def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list[Html]:
@@ -385,8 +388,9 @@ def _features(model: Sequential, samples: Samples, names: Mapping[str, list[str]
     labels = [known[i] if known else _place(i, shape) for i in found.features]
     looked = f"all {found.of:,}" if len(labels) == found.of else f"{len(labels)} of {found.of:,}, those that the " \
         "outputs depend on most,"
-    said = tag("p", f"By how much the loss rises on {found.rows:,} samples where the values of a feature are shuffled "
-                    f"among them; {looked} were looked at.")
+    drawn_of = f" of {len(samples):,}, drawn at random," if found.rows < len(samples) else ""
+    said = tag("p", f"By how much the loss rises on {found.rows:,} samples{drawn_of} where the values of a feature are "
+                    f"shuffled among them; {looked} were looked at.")
     shown = min(15, len(labels))
     pictures = drawn(lambda ax: importance(found.mean, [short(name, 28) for name in labels], found.std, n=shown,
                                            ax=ax).set_title(""),
