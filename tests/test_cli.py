@@ -430,6 +430,19 @@ def test_pictures_are_checked_before_work(fails, tmp_path, monkeypatch):
     fails("inspect", "no model", "--plot", tmp_path / "a.png", match=r"--plot draws with matplotlib")
 
 
+def test_nothing_of_the_command_is_written_over(run, fails, tmp_path, flowers):
+    train = "train", flowers, "--target", "species", *QUICK
+    before = flowers.read_bytes()
+    fails(*train, "--out", flowers, match="the model would replace the data")
+    fails(*train, "--out", tmp_path / "m", "--report", flowers, match="the report would replace the data")
+    fails(*train, "--out", tmp_path / "m", "--report", tmp_path / "." / "m", match="the report would replace the model")
+    assert not (tmp_path / "m").exists() and flowers.read_bytes() == before
+    assert run(*train, "--out", tmp_path / "m")[0] == 0
+    fails("predict", tmp_path / "m", flowers, "--out", tmp_path / "m", match="predictions would replace the model")
+    fails("predict", tmp_path / "m", flowers, "--out", flowers, match="predictions would replace the data")
+    assert flowers.read_bytes() == before
+
+
 def test_tensorboard(run, fails, tmp_path, flowers, monkeypatch):
     pytest.importorskip("tensorboardX")
     train = "train", flowers, "--target", "species", *QUICK, "--out", tmp_path / "model"

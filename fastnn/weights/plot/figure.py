@@ -149,12 +149,12 @@ def epochs(ax: Axes, numbers: Sequence[int] | NDArray[Any]) -> None:
 
 def log_limits(ax: Axes, values: NDArray[Any]) -> None:
     """A logarithmic vertical axis with room around what can be drawn on it, a decade at least."""
-    ax.set_yscale("log")
     drawn = values[np.isfinite(values) & (values > 0)]
     if drawn.size:
         low, high = math.log10(drawn.min()), math.log10(drawn.max())
         room = max(0.05 * (high - low), 0.5 * (1.0 - (high - low)))
         ax.set_ylim(10 ** max(low - room, -307.0), 10 ** min(high + room, 307.9))    # numbers of float64
+    ax.set_yscale("log")    # after its limits, since it would look for some
 
 
 def bounds(finite: NDArray[Any]) -> tuple[float, float]:

@@ -294,6 +294,8 @@ def _colours(y: Any, n: int) -> Array:
         raise TypeError("y must hold classes or numbers; received an array of objects that are not all texts")
     if found.ndim == 2:
         found = found.argmax(axis=1) if found.shape[1] > 1 else found[:, 0]
+    if found.dtype.kind not in "biuf" and (labels := len(np.unique(found))) > MOST_LABELS:
+        raise ValueError(f"y has {labels:,} different classes; at most {MOST_LABELS} can be told apart")
     return found
 
 
@@ -312,8 +314,6 @@ def _dots(ax: Axes, points: Array, y: Array | None) -> None:
         dots = ax.scatter(*points.T, c=y, cmap="viridis", s=size)
         ax.get_figure().colorbar(dots, ax=ax, label="y")
         return
-    if len(labels) > MOST_LABELS:
-        raise ValueError(f"y has {len(labels):,} different classes; at most {MOST_LABELS} can be told apart")
     colours = CYCLE if len(labels) <= len(CYCLE) + 1 else MANY
     for i, label in enumerate(labels):
         ax.scatter(*points[y == label].T, color=colour(i, colours), marker=MARKERS[i % len(MARKERS)],
