@@ -410,6 +410,13 @@ def test_what_is_no_list(name, arguments, says):
         getattr(plot, name)(SMALL, *arguments)
 
 
+def test_axes_of_a_table_are_categories():
+    model = fnn.Sequential([fnn.Input((2,)), layers.Embedding(5, 4)], seed=0)
+    for draw in (plot.heatmap, plot.pattern):
+        ax = draw(model, 0)
+        assert (ax.get_ylabel(), ax.get_xlabel()) == ("category", "dimension")
+
+
 def test_long_names_are_cut():
     model = fnn.Sequential([fnn.Input((3,)), layers.Dense(2, name="x" * 120)], seed=0)
     assert plot.heatmap(model, 0).get_title().startswith("x" * 47 + "…: 3 x 2")

@@ -65,8 +65,27 @@ class History(Callback):
             self._epochs.setdefault(name, []).append(epoch)
 
     def epochs_of(self, name: str) -> list[int]:
-        """The epochs, counted from 0, of one of the lists, which may be shorter than others where a callback added to
-        the logs of some epochs; those of one that was not recorded here are taken for the last."""
+        """The epochs of one of the lists, which is shorter than others where a callback added to the logs of some.
+
+        Parameters
+        ----------
+        name : str
+            In ``history``.
+
+        Returns
+        -------
+        list of int
+            Counted from 0. Of a list that was not recorded here the last ones.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import History
+        >>> history = History()
+        >>> for epoch in range(3):
+        ...     history.on_epoch_end(epoch, {"loss": 0.5} | ({"auc": 0.9} if epoch == 1 else {}))
+        >>> history.history["auc"], history.epochs_of("auc")
+        ([0.9], [1])
+        """
         known, n = self._epochs.get(name, []), len(self.history[name])
         return known if len(known) == n else self.epoch[max(0, len(self.epoch) - n):]
 
@@ -76,10 +95,7 @@ class History(Callback):
                 "seconds": np.array(self.seconds, np.float64)} | {
             f"values.{i}": np.array(values, np.float64) for i, values in enumerate(self.history.values())} | {
             f"epochs.{i}": np.array(self.epochs_of(name), np.float64) for i, name in enumerate(self.history)
-            if self._short(name)}
-
-    def _short(self, name: str) -> bool:
-        return len(self.history[name]) < len(self.epoch)
+            if len(self.history[name]) < len(self.epoch)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         names, epoch = state.get("names"), state.get("epoch")

@@ -11,7 +11,7 @@ from fastnn.html import Html, table, tag
 from fastnn.layers import Activation
 from fastnn.model import Sequential
 from fastnn.notebooks import shown_shape
-from fastnn.reports.pictures import drawn
+from fastnn.reports.pictures import beside, drawn
 from fastnn.sparse_inputs import Csr
 from fastnn.weights.plot.select import kernel_of, some
 from fastnn.weights.statistics import describe, layer_statistics
@@ -74,8 +74,8 @@ def _pictures(model: Sequential) -> list[Html]:
     first, n = [layer.path for layer in layers[:MOST_PICTURES]], len(layers)
     left_out = f"The first {MOST_PICTURES} of {n} layers." if n > MOST_PICTURES else ""
     return [tag("h3", "How they are distributed"),
-            tag("div", *drawn(lambda *axes: histograms(model, first, ax=axes), (3.1, 2.5),
-                              *(f"Histogram of the weights of {name}" for name in first)), class_="pictures"),
+            beside(*drawn(lambda *axes: histograms(model, first, ax=axes), (3.1, 2.5),
+                          *(f"Histogram of the weights of {name}" for name in first))),
             *([tag("p", left_out, class_="soft")] if left_out else [])]
 
 

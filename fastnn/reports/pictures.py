@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fastnn.html import Html, picture, tag
 
-__all__ = ["FORMATS", "check_library", "drawn", "new_figure", "picture_format", "short", "tile", "usual_style",
-           "write_picture"]
+__all__ = ["FORMATS", "beside", "check_library", "drawn", "new_figure", "picture_format", "short", "tile",
+           "usual_style", "write_picture"]
 
 FORMATS = ("png", "svg", "pdf")
 LARGEST_SVG = 120_000   # bytes; above it a picture of pixels is smaller
@@ -82,6 +82,11 @@ def _shown(figure: Any, alt: str) -> Html:
     if len(data) > LARGEST_SVG:
         data, kind = write_picture(figure, "png"), "png"
     return picture(data, kind, alt, round(96 * figure.get_size_inches()[0]))
+
+
+def beside(*pictures: Html) -> Html:
+    """Pictures side by side, as many as there is room for."""
+    return tag("div", *pictures, class_="pictures")
 
 
 def short(name: Any, most: int = 80) -> str:

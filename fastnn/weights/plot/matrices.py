@@ -85,14 +85,15 @@ def heatmap(model: Sequential, layer: Any, *, limit: float | None = None, ax: Ax
     title = f"{plain(name)}: {thousands(matrix.shape[0])} x {thousands(matrix.shape[1])}"
     title += "" if block == (1, 1) else f", a cell is {block[0]} x {block[1]}"
     ax.set_title(title + (f"\n{thousands(bad)} not finite (grey)" if bad else ""))
-    rows, columns = ("category", "dimension") if _is_table(model, layer) else ("input", "unit")
-    ax.set_xlabel(columns)
-    ax.set_ylabel(rows)
+    label_axes(ax, model, layer)
     return ax
 
 
-def _is_table(model: Sequential, layer: Any) -> bool:
-    return "embeddings" in layer_of(model, layer).weights
+def label_axes(ax: Axes, model: Sequential, layer: Any) -> None:
+    """What rows and columns of a kernel are."""
+    rows, columns = ("category", "dimension") if "embeddings" in layer_of(model, layer).weights else ("input", "unit")
+    ax.set_xlabel(columns)
+    ax.set_ylabel(rows)
 
 
 def block_means(matrix: Any, rows: int, columns: int) -> tuple[Array, tuple[int, int]]:
