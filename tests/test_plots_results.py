@@ -70,6 +70,13 @@ def test_confusion_matrix_names_classes_that_do_not_occur():
     assert not ax.images[0].get_array()[1].any() and pyplot.get_fignums() == [figure.number]
 
 
+@pytest.mark.filterwarnings("error")
+def test_confusion_matrix_leaves_room_beside_long_names():
+    ax = plot.confusion_matrix([0, 1], [0, 1], names=["a" * 400, "b"])
+    ax.figure.canvas.draw()
+    assert ticks(ax.xaxis) == ["a" * 23 + "…", "b"]
+
+
 def test_confusion_matrix_of_many_classes_has_few_ticks_and_no_numbers():
     ax = plot.confusion_matrix(np.arange(50), np.arange(50))
     assert not ax.texts and ticks(ax.xaxis) == [str(i) for i in range(0, 50, 2)]

@@ -399,6 +399,7 @@ def test_weights_that_ran_away_are_drawn():
     model = fnn.Sequential([fnn.Input((4,)), layers.Dense(3)], dtype="float64")
     model.layers[0].kernel = RNG.normal(size=(4, 3)) * 1e200
     assert "std inf" in plot.histograms(model)[0].get_title()
+    plot.weight_vectors(model, 0).figure.canvas.draw()
 
 
 @pytest.mark.parametrize(("name", "arguments", "says"), [

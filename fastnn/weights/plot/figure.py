@@ -167,10 +167,10 @@ def bounds(finite: NDArray[Any]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def plain(name: Any) -> str:
+def plain(name: Any, most: int = LONGEST) -> str:
     """A user's name, in which a dollar is no sign of mathematics, cut where it would leave no room for the plot."""
     text = str(name)
-    return (text if len(text) <= LONGEST else f"{text[:LONGEST - 1]}…").replace("$", r"\$")
+    return (text if len(text) <= most else f"{text[:most - 1]}…").replace("$", r"\$")
 
 
 def thousands(n: int) -> str:

@@ -117,6 +117,7 @@ def _spectrum(matrix: Any) -> tuple[Array, str]:
     return values[:rank], f"rank {rank} of {least}{condition}"
 
 
+@np.errstate(over="ignore", invalid="ignore")   # of weights of a training that diverged
 def weight_vectors(model: Sequential, layer: Any, method: str = "pca", *, most: int = 2000, ax: Axes = None) -> Axes:
     """Draw the units of a layer as points: those with alike weights lie side by side, colours are norms.
 

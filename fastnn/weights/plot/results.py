@@ -18,6 +18,7 @@ Axes = Any
 Array = NDArray[Any]
 
 WRITTEN = 16        # classes up to which counts are written into the cells
+LETTERS = 24        # of a class
 POINTS = 5000       # drawn of a scatter
 
 
@@ -142,9 +143,9 @@ def _counts(true: Array, predicted: Array, names: Sequence[Any] | None) -> tuple
         raise TypeError(f"y_true and y_pred must hold labels of one kind; received dtypes {true.dtype} and "
                         f"{predicted.dtype}")
     labels, places = np.unique(np.concatenate([true, predicted]), return_inverse=True)
-    texts = [plain(label) for label in labels]
+    given = labels if names is None else listed("names", names, "a list of names")
+    texts = [plain(name, LETTERS) for name in given]
     if names is not None:
-        texts = [plain(name) for name in listed("names", names, "a list of names")]
         if labels.dtype.kind in "iu" and labels[0] >= 0 and labels[-1] < len(texts):
             places = labels[places]     # a class that does not occur has its row, too
         elif len(texts) != len(labels):
@@ -289,7 +290,7 @@ def importance(values: Any, names: Sequence[Any] | None = None, std: ArrayLike |
     if not len(order):
         raise ValueError("no value is finite: there is nothing to draw")
     labels = [str(i) if names is None else str(names[i]) for i in order]
-    labels = [plain(label if len(label) <= 32 else label[:30] + "…") for label in labels]
+    labels = [plain(label, 31) for label in labels]
     new = ax is None
     ax = new_axes(ax)
     if new:
