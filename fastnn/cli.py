@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -61,16 +61,24 @@ def say(what: str, text: str) -> None:
     print(f"{what:<12}{text}", flush=True)
 
 
+def _check_output(path: str, what: str, others: Mapping[str, str]) -> None:
+    """Refuse what cannot be written, and what would replace another file of the command."""
+    check_output(path, what)
+    for other, place in others.items():
+        if os.path.realpath(path) == os.path.realpath(place):
+            raise ValueError(f"{path}: the {what} would replace {other}; give it another name")
+
+
 # ---- train -------------------------------------------------------------------------------------------------
 
 
 def train(args: argparse.Namespace) -> None:
     """Train a model, show how good and how fast it is, and save it."""
-    check_output(args.out, "model")
-    _apart([args.data], out=args.out, report=args.report)
+    inputs = {} if args.data == DIGITS else {"the data": args.data}
+    _check_output(args.out, "model", inputs)
     if args.report is not None:
         check_library("--report")
-        check_output(args.report, "report")
+        _check_output(args.report, "report", inputs | {"the model": args.out})
     boards = [] if args.tensorboard is None else [callbacks.TensorBoard(args.tensorboard, histogram_freq=1)]
     data = read_data(args.data, args.target)
     assert data.y is not None
@@ -107,16 +115,6 @@ def train(args: argparse.Namespace) -> None:
         say("logs", f"{args.tensorboard}; tensorboard --logdir shows them")
     if args.report is not None:
         _report(model, test or validation, bool(scalings[1]), args)
-
-
-def _apart(read: Sequence[str], **written: str | None) -> None:
-    """Refuse to write over a file that is read, or over another that is written."""
-    seen = {os.path.realpath(path): "a file that is read" for path in read}
-    for name, path in written.items():
-        place = os.path.realpath(path or "")
-        if path is not None and place in seen:
-            raise ValueError(f"--{name} {path} would replace {seen[place]}: give it another name")
-        seen[place] = f"the file of --{name}"
 
 
 def _report(model: Sequential, part: Part | None, scaled: bool, args: argparse.Namespace) -> None:
@@ -262,8 +260,7 @@ def _figures(model: Sequential, part: Part, n_threads: int | None) -> str:
 def predict(args: argparse.Namespace) -> None:
     """Write a row of answers for each row of data."""
     if args.out is not None:
-        check_output(args.out, "predictions")
-        _apart([args.model, args.data], out=args.out)
+        _check_output(args.out, "predictions", {"the model": args.model, "the data": args.data})
     model, notes = _load(args.model)
     data = read_data(args.data, notes["target"], needs_target=False)
     x = select_columns(data, notes["feature_names"], args.data)
@@ -338,8 +335,7 @@ def inspect(args: argparse.Namespace) -> None:
     if args.plot is not None:
         kind = picture_format(args.plot)
         check_library("--plot")
-        check_output(args.plot, "picture")
-        _apart([args.model], plot=args.plot)
+        _check_output(args.plot, "picture", {"the model": args.model})
     model = load_model(args.model, compile=False)
     model.summary()
     print()

@@ -27,13 +27,15 @@ def check_path(name: str, value: Any) -> str:
         path = None
     if not isinstance(path, str):
         raise TypeError(f"{name} must be a path, as a string or path-like; received {value!r}")
-    if not path:
-        raise ValueError(f"{name} must be a path that is not empty; received {value!r}")
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be a path that is not empty, without zero bytes; received {value!r}")
     return path
 
 
 def check_output(path: str, what: str) -> None:
     """Refuse what could not be written before time goes into the work."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.stat(path)   # a name may be too long
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(2, "no such folder", folder)

@@ -127,7 +127,7 @@ def _column(array: Array, name: str, n: int) -> Array:
 
 def _check_length(array: Array, name: str, n: int) -> None:
     if len(array) != n:
-        raise ValueError(f"x has {n} samples, but {name} has {len(array)}")
+        raise ValueError(f"there are {n} samples, but {name} has {len(array)}")
 
 
 def as_labels(y: Any, n: int, n_classes: int, name: str = "y") -> NDArray[np.int32]:

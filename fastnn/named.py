@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-__all__ = ["Named", "find", "integer", "number", "one_of"]
+__all__ = ["Named", "find", "integer", "listed", "number", "one_of"]
 
 N = TypeVar("N", bound="Named")
 
@@ -83,6 +83,14 @@ def integer(value: Any) -> int | None:
         return operator.index(value)  # all arrays have __index__; those of several numbers refuse it
     except TypeError:
         return None
+
+
+def listed(name: str, value: Any, allowed: str) -> list[Any]:
+    """`value` as a list: what it has one after the other, or, of a text, itself."""
+    try:
+        return [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {allowed}; received {value!r}") from None
 
 
 def one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:

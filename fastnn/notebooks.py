@@ -69,18 +69,24 @@ def compiled(model: Sequential) -> str:
 
 def memory(n_bytes: float) -> str:
     for unit in ("B", "KB", "MB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.3g} {unit}"
+        if n_bytes < 1023.5:
+            return f"{_digits(n_bytes)} {unit}"
         n_bytes /= 1024
-    return f"{n_bytes:.3g} GB"
+    return f"{_digits(n_bytes)} GB"
 
 
 def duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+    if seconds < 0.9995:
+        return f"{_digits(seconds * 1e3)} ms"
+    if seconds < 119.5:
+        return f"{_digits(seconds)} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 59.95 else "{} h {} min".format(*divmod(round(minutes), 60))
+
+
+def _digits(value: float) -> str:
+    """Three digits, or all those before the point."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def shown_shape(shape: Sequence[int]) -> str:
@@ -107,13 +113,13 @@ def curves_table(history: History) -> Html:
     """A row for each metric: first, best, last, and its curve beside that of validation."""
     known, rows = history.history, []
     for name, values in known.items():
-        if name.startswith("val_") and name[4:] in known:
+        if not values or (name.startswith("val_") and known.get(name[4:])):
             continue
-        both = [(name, values)] + ([(f"val_{name}", known[f"val_{name}"])] if f"val_{name}" in known else [])
+        both = [(name, values)] + ([(f"val_{name}", known[f"val_{name}"])] if known.get(f"val_{name}") else [])
         drawn = sparkline([curve for _, curve in both])
         for label, curve in both:
             best = best_epoch(history, label, curve)
-            epochs = history.epoch[-len(curve):]  # what came late, as a metric of a callback, is of the last ones
+            epochs = history.epochs_of(label)
             last = figure(curve[-1]), "" if math.isfinite(curve[-1]) else "bad"
             rows.append((label, figure(curve[0]), "" if best is None else figure(curve[best]),
                          "" if best is None or best >= len(epochs) else epochs[best] + 1, last, drawn))

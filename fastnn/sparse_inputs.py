@@ -64,6 +64,14 @@ class Csr:
         first, last = self.indptr[0], self.indptr[-1]
         return Csr(self.indptr - first, self.indices[first:last].copy(), self.values[first:last].copy(), self.cols)
 
+    def dense(self, index: Array) -> Array:
+        """These rows as an array (len(index), cols)."""
+        found = np.zeros((len(index), self.cols), self.values.dtype)
+        for row, i in zip(found, index, strict=True):
+            part = slice(self.indptr[i], self.indptr[i + 1])
+            np.add.at(row, self.indices[part], self.values[part])
+        return found
+
     def starts(self, index: Array | None = None) -> NDArray[np.int64]:
         """(n + 1,): how many entries are before each row, in the order of `index`."""
         lengths = np.diff(self.indptr)

@@ -296,12 +296,15 @@ class Trainer:
             calls_of_user = checked_callbacks(callbacks)
             self.build(shape)
             self._check_gradients()
-            history = self.history = History()
+            history, size = History(), _size(data, batch_size)
+            self.history = history
+            if isinstance(self.optimizer, optimizers.LBFGS):    # all samples in each of its steps
+                size |= {"steps": self.optimizer.max_iter, "batch_size": size["samples"]}
             shown = [] if verbose == 0 else [ProgressBar(bar=verbose != 2)]
             calls = CallbackList([*calls_of_user, history, *shown], self,
-                                 {"epochs": epochs, "verbose": verbose} | _size(data, batch_size))
+                                 {"epochs": epochs, "verbose": verbose} | size)
             self.stop_training = False
-            plan = {"samples": _count(data), "batch_size": batch_size, "shuffle": bool(shuffle),
+            plan = {"samples": _count(data), "batch_size": size["batch_size"], "shuffle": bool(shuffle),
                     "validation": None if validation is None else _count(validation)}
             run = self._run = Run(calls, plan, [layer._trainable for layer in self._family],
                                   sparse=any(_is_sparse(feed) for feed in (data, validation) if feed is not None))

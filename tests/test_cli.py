@@ -223,16 +223,6 @@ def test_models_from_python(run, tmp_path, houses):
 # ---- inspect, bench, others --------------------------------------------------------------------------------
 
 
-def test_no_file_is_written_over_another(fails, tmp_path, flowers):
-    pytest.importorskip("matplotlib")
-    before, both = flowers.read_bytes(), tmp_path / "both.html"
-    train = "train", flowers, "--epochs", 1
-    fails(*train, "--out", flowers, match="--out .*flowers.csv would replace a file that is read")
-    fails(*train, "--out", both, "--report", flowers, match="--report .* would replace a file that is read")
-    fails(*train, "--out", both, "--report", tmp_path / "." / "both.html", match="would replace the file of --out")
-    assert flowers.read_bytes() == before and not both.exists()
-
-
 def test_inspect(run, tmp_path):
     model = fnn.Sequential([fnn.Input((3,)), fnn.layers.Dense(2)], seed=0)
     model.layers[0].kernel = [[3.0, 0.0], [-4.0, 0.0], [0.0, 0.0]]
@@ -440,6 +430,19 @@ def test_pictures_are_checked_before_work(fails, tmp_path, monkeypatch):
     fails("inspect", "no model", "--plot", tmp_path / "a.png", match=r"--plot draws with matplotlib")
 
 
+def test_nothing_of_the_command_is_written_over(run, fails, tmp_path, flowers):
+    train = "train", flowers, "--target", "species", *QUICK
+    before = flowers.read_bytes()
+    fails(*train, "--out", flowers, match="the model would replace the data")
+    fails(*train, "--out", tmp_path / "m", "--report", flowers, match="the report would replace the data")
+    fails(*train, "--out", tmp_path / "m", "--report", tmp_path / "." / "m", match="the report would replace the model")
+    assert not (tmp_path / "m").exists() and flowers.read_bytes() == before
+    assert run(*train, "--out", tmp_path / "m")[0] == 0
+    fails("predict", tmp_path / "m", flowers, "--out", tmp_path / "m", match="predictions would replace the model")
+    fails("predict", tmp_path / "m", flowers, "--out", flowers, match="predictions would replace the data")
+    assert flowers.read_bytes() == before
+
+
 def test_tensorboard(run, fails, tmp_path, flowers, monkeypatch):
     pytest.importorskip("tensorboardX")
     train = "train", flowers, "--target", "species", *QUICK, "--out", tmp_path / "model"
@@ -524,7 +527,6 @@ def test_model_errors(fails, run, tmp_path, flowers, houses):
     fails("evaluate", model, houses, match="no column 'species'")
     fails("predict", model, match="shape")
     fails("predict", model, flowers, "--out", tmp_path / "none" / "o.csv", match="no such folder")
-    fails("predict", model, flowers, "--out", flowers, match="would replace a file that is read")
     fails("predict", model, flowers, "--out", os.devnull, match="the predictions cannot be saved there")
     other = write_csv(tmp_path / "other.csv", FLOWERS, [[1, 2, 3, "rose"]])
     fails("evaluate", model, other, match="class 'rose'")

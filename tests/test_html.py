@@ -13,7 +13,7 @@ import fastnn as fnn
 from fastnn.callbacks import History
 from fastnn.html import Html, bars, figure, page, sparkline, table, tag
 from fastnn.layers import Dense, Dropout, Residual
-from fastnn.notebooks import LiveTable
+from fastnn.notebooks import LiveTable, duration, memory
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -43,6 +43,14 @@ def test_tables_escape_headers_and_cells():
                                              (math.nan, "nan"), (-math.inf, "-inf"), (1234.5, "1234.5000")])
 def test_numbers_are_those_of_the_table_of_fit(value, text):
     assert figure(value) == text
+
+
+def test_sizes_and_times_have_three_digits_and_no_exponents():
+    sizes = [memory(n) for n in (1000, 1023, 1024, 1023 * 1024, 1024**2 - 1, 1500 * 1024**3)]
+    assert sizes == ["1000 B", "1023 B", "1 KB", "1023 KB", "1 MB", "1500 GB"]
+    times = [duration(s) for s in (1e-4, 0.9994, 0.9996, 1.25, 119.6, 3599, 7190, 7210, 1e6)]
+    assert times == ["0.1 ms", "999 ms", "1 s", "1.25 s", "2.0 min", "1 h 0 min", "2 h 0 min", "2 h 0 min",
+                     "277 h 47 min"]
 
 
 def test_sparklines():

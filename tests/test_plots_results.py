@@ -70,6 +70,13 @@ def test_confusion_matrix_names_classes_that_do_not_occur():
     assert not ax.images[0].get_array()[1].any() and pyplot.get_fignums() == [figure.number]
 
 
+@pytest.mark.filterwarnings("error")
+def test_confusion_matrix_leaves_room_beside_long_names():
+    ax = plot.confusion_matrix([0, 1], [0, 1], names=["a" * 400, "b"])
+    ax.figure.canvas.draw()
+    assert ticks(ax.xaxis) == ["a" * 23 + "…", "b"]
+
+
 def test_confusion_matrix_of_many_classes_has_few_ticks_and_no_numbers():
     ax = plot.confusion_matrix(np.arange(50), np.arange(50))
     assert not ax.texts and ticks(ax.xaxis) == [str(i) for i in range(0, 50, 2)]
@@ -81,6 +88,14 @@ def test_confusion_matrix_of_many_classes_has_few_ticks_and_no_numbers():
     (([NAN], [1]), ValueError, "y_true.*NaN"),
     (([0, 1], [0, 1], ["a"]), ValueError, "2 classes 0, 1; received 1"), (([[[1]]], [1]), ValueError, r"\(1, 1, 1\)"),
     ((["a"], [1]), TypeError, "one kind"),
+    (([3, 5, 7], np.eye(3)), ValueError, "y_true has classes from 3 to 7, but the columns of y_pred.*0 to 2"),
+    ((np.eye(3), [3, 5, 7]), ValueError, "y_pred has classes from 3 to 7, but the columns of y_true"),
+    (([3, 7], [0.2, 0.9]), ValueError, "classes 0 to 1"),
+    (([[1, 0], [1, 1], [0, 0]], [0, 1, 1]), ValueError, "single one in each row"),
+    (([[0.4, 0.6]], [1]), ValueError, "single one in each row"),
+    (([0.5, 1.7, 2.2], [1.5, 0.7, 2.5]), ValueError, "received 0.5, which is none"),
+    (([0, 1], [-1.5, 2.5]), ValueError, r"probabilities in \[0, 1\].*from -1.5 to 2.5.*y_pred >= 0"),
+    (([0, 1], [0, 1], 5), TypeError, "names must be a list of names; received 5"),
 ])
 def test_confusion_matrix_refuses(arguments, error, says):
     with pytest.raises(error, match=says):
@@ -104,18 +119,33 @@ def test_residuals():
     assert (first.get_xlabel(), first.get_ylabel(), second.get_xlabel()) == ("true", "predicted", "predicted - true")
 
 
+def r2_score(true, predicted):
+    return fnn.metrics.R2Score()(true, predicted)
+
+
+def test_r2_of_several_outputs_is_the_mean_of_theirs():
+    true = RNG.normal(size=(200, 3)) * [1, 10, 100]
+    predicted = true + RNG.normal(size=true.shape)
+    first, _ = plot.residuals(true, predicted)
+    each = [r2_score(true[:, i], predicted[:, i]) for i in range(3)]
+    assert each[0] < 0.3 and each[2] > 0.99
+    assert first.get_title().startswith(f"mean R2 = {np.mean(each):.3f}, ")
+    assert first.get_title().startswith(f"mean R2 = {r2_score(true, predicted):.3f}, ")
+
+
 def test_residuals_draw_some_of_many_and_outputs_in_colours():
     true = RNG.normal(size=(20_000, 2))
     first, second = plot.residuals(true, true + 1)
     lines = first.get_lines()[:2]
     assert all(len(line.get_xdata()) <= 2500 for line in lines) and lines[0].get_color() != lines[1].get_color()
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["output 0", "output 1", "true = predicted"]
+    assert [text.get_text() for text in first.get_legend().get_texts()] == [
+        f"output {i}: R2 = {r2_score(true[:, i], true[:, i] + 1):.3f}" for i in (0, 1)] + ["true = predicted"]
     assert second.patches[0].get_data().values.sum() == 40_000
 
 
 def test_residuals_of_constants():
     first, _ = plot.residuals([1.0, 1.0], [1.0, 1.0])
-    assert first.get_title() == "RMSE = 0"
+    assert first.get_title() == "R2 = 1.000, RMSE = 0"
     assert np.isfinite(first.get_xlim()).all()
 
 
@@ -157,6 +187,8 @@ def test_importance_of_other_forms():
     (([[1.0, 2.0]],), ValueError, r"\(1, 2\)"), (([],), ValueError, "one number a feature"),
     (([1.0, 2.0], ["a"]), ValueError, "2 features; received 1"),
     (([1.0], None, [1.0, 2.0]), ValueError, "std must be 1"),
+    (([1.0, 2.0], 5), TypeError, "names must be a list of names; received 5"),
+    (([1.0, 2.0], None, [-1.0, 1.0]), ValueError, "std must be at least 0; received -1"),
     (([NAN],), ValueError, "nothing to draw"), ((["a"],), TypeError, "number for each feature"),
 ])
 def test_importance_refuses(arguments, error, says):

@@ -117,12 +117,63 @@ def test_epochs_of_a_run_that_goes_on():
     (fnn.callbacks.History(), None, ValueError, "history is empty"), ({}, None, ValueError, "empty"),
     ({"loss": []}, None, ValueError, "empty"), (3, None, TypeError, "received 3"),
     (LOSSES, "los", ValueError, "Did you mean 'loss'"), (LOSSES, [], ValueError, "empty list"),
-    ({"loss": [[1.0]]}, None, ValueError, r"\(1, 1\)"),
+    ({"loss": [[1.0]]}, None, ValueError, r"\(1, 1\)"), (LOSSES, 5, TypeError, "metrics must be a name.*received 5"),
+    ({"loss": ["a"]}, None, TypeError, r"history\['loss'\] must be a list of numbers; received \['a'\]"),
 ])
 def test_curves_refuse(history, metrics, error, says):
     with pytest.raises(error, match=says):
         plot.curves(history, metrics)
     assert not pyplot.get_fignums()
+
+
+class Sometimes(fnn.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch % 2 == 0:
+            logs["half"] = float(epoch)
+
+
+def test_logs_of_some_epochs_stand_at_these(tmp_path):
+    model = fnn.Sequential([fnn.layers.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    history = model.fit(X, Y, epochs=6, verbose=0, callbacks=[Sometimes()])
+    again = fnn.callbacks.History()
+    again.set_state(history.get_state())
+    for known in (history, again):
+        assert known.history["half"] == [0, 2, 4] and known.epochs_of("half") == [0, 2, 4]
+        assert known.epochs_of("loss") == list(range(6))
+        line = labelled(plot.curves(known, "half"))["training"]
+        assert np.array_equal(line.get_ydata(), [0, NAN, 2, NAN, 4, NAN], equal_nan=True)
+        assert line.get_marker() == "o"
+    with pytest.raises(ValueError, match="epoch"):
+        again.set_state(history.get_state() | {"epochs.1": np.array([-1.0, 1, 2])})
+
+
+def test_empty_columns_are_left_out():
+    assert plot.curves({"loss": [1.0, 2.0], "z": []}).get_ylabel() == "loss"
+    assert np.isnan(labelled(plot.curves({"loss": [1.0, None]}))["training"].get_ydata()[1])
+
+
+def test_losses_at_the_ends_of_the_numbers():
+    ax = plot.curves({"loss": [1e308, 1e-308]})
+    low, high = ax.get_ylim()
+    assert 0 < low <= 1e-306 and 1e306 <= high < np.inf
+
+
+def test_a_dark_style_can_be_read():
+    model = fnn.Sequential([fnn.Input((4,)), fnn.layers.Dense(2)], seed=0)
+    with matplotlib.style.context("dark_background"):
+        lines = plot.curves({"loss": [2.0, 1.0]}).get_lines()
+        assert lines[-1].get_color() == "white"
+        assert plot.histograms(model)[0].get_lines()[0].get_color() == "white"
+
+
+def test_axes_that_cannot_be_drawn_on_are_refused():
+    figure = pyplot.figure()
+    gone = figure.add_subplot()
+    gone.remove()
+    for ax in (figure.add_subplot(projection="3d"), gone, figure):
+        with pytest.raises(ValueError, match="Axes of two dimensions in a figure"):
+            plot.curves({"loss": [2.0, 1.0]}, ax=ax)
 
 
 # ---- axes ------------------------------------------------------------------------------------------------
@@ -301,6 +352,22 @@ def test_updates_a_step(trained):
     assert ax.get_yscale() == "log" and ax.get_ylabel() == "update / weight, per step"
     assert set(lines["1e-3: usual for a step"].get_ydata()) == {1e-3}
     assert "dense.bias" in labelled(plot.updates(monitor, ["dense.bias"]))
+
+
+def test_updates_refuse_no_weights(trained):
+    for weights, error, says in (([], ValueError, "empty list"), (5, TypeError, "weights must be names.*received 5")):
+        with pytest.raises(error, match=says):
+            plot.updates(trained[2], weights)
+
+
+def test_updates_of_line_searches_are_those_of_epochs():
+    model, monitor = fnn.Sequential([fnn.layers.Dense(1)], seed=0), fnn.weights.WeightMonitor()
+    model.compile(fnn.optimizers.LBFGS(max_iter=2), "mse")
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[monitor])
+    assert (monitor.params["steps"], monitor.params["batch_size"]) == (2, len(X))
+    lines = labelled(monitor.plot())
+    assert list(lines) == ["dense.kernel"]
+    assert np.allclose(lines["dense.kernel"].get_ydata(), monitor.weights["dense.kernel"]["update_ratio"])
 
 
 def test_gradients_of_a_monitor(trained):

@@ -346,12 +346,81 @@ def test_activations_and_their_classes():
 @pytest.mark.parametrize(("arguments", "says"), [
     ((NESTED, "block.inner", np.ones((3, 6))), "inside 'block'.*give 'block'"),
     ((SMALL, 0, np.ones((3, 5))), r"\(5,\)"), ((SMALL, 0, np.ones((2, 6))), "at least 3 samples"),
-    ((SMALL, 0, np.ones((4, 6)), [1, 2]), "4 entries"), ((SMALL, 0, np.full((4, 6), NAN)), "NaN"),
+    ((SMALL, 0, np.ones((4, 6)), [1, 2]), "4 entries"),
+    ((SMALL, 0, np.ones((99, 6)), [str(i) for i in range(99)]), "99 different classes; at most 60"),
+    ((SMALL, 0, np.full((4, 6), NAN)), "NaN"),
 ])
 def test_activations_refuse(arguments, says):
     with pytest.raises(ValueError, match=says):
         plot.activations(*arguments)
     assert not pyplot.get_fignums()
+
+
+def test_activations_of_labels_that_are_none():
+    with pytest.raises(TypeError, match="y must hold classes or numbers"):
+        plot.activations(SMALL, 0, np.ones((4, 6)), [None] * 4)
+
+
+def test_activations_of_unknown_y_are_grey():
+    x, y = RNG.normal(size=(30, 6)), np.arange(30) % 3.0
+    y[:5] = NAN
+    ax = plot.activations(SMALL, 0, x, y)
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [5, 8, 8, 9]
+    assert labels(ax) == ["not finite", "0.0", "1.0", "2.0"]
+
+
+def test_activations_of_sparse_samples():
+    sparse = pytest.importorskip("scipy.sparse")
+    x = RNG.normal(size=(40, 6)) * (RNG.random((40, 6)) < 0.4)
+    for most in (40, 20):
+        dense, same = (plot.activations(SMALL, 0, rows, most=most).collections[0].get_offsets()
+                       for rows in (x, sparse.csr_array(x)))
+        assert np.allclose(dense, same, atol=1e-5)
+
+
+def test_large_layers_have_their_plane_from_two_vectors(monkeypatch):
+    model = model_of(layers.Dense(30), shape=(40,))
+    whole = plot.weight_vectors(model, 0)
+    monkeypatch.setattr("fastnn.weights.plot.projections.FEW", 10)
+    two = plot.weight_vectors(model, 0)
+    assert np.allclose(*(np.abs(ax.collections[0].get_offsets()) for ax in (whole, two)))
+    assert whole.get_xlabel() == two.get_xlabel()
+
+
+def test_pictures_stand_upright_whatever_the_settings_say():
+    with matplotlib.rc_context({"image.origin": "lower"}):
+        for draw in (plot.heatmap, plot.pattern, lambda model, layer: plot.tiles(model, layer, (2, 3))):
+            assert draw(SMALL, 0).images[0].origin == "upper"
+        assert plot.confusion_matrix([0, 1], [0, 1]).images[0].origin == "upper"
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_ran_away_are_drawn():
+    model = fnn.Sequential([fnn.Input((4,)), layers.Dense(3)], dtype="float64")
+    model.layers[0].kernel = RNG.normal(size=(4, 3)) * 1e200
+    assert "std inf" in plot.histograms(model)[0].get_title()
+    plot.weight_vectors(model, 0).figure.canvas.draw()
+
+
+@pytest.mark.parametrize(("name", "arguments", "says"), [
+    ("tiles", (0, 8), r"shape must be \(height, width.*received 8"),
+    ("histograms", (5.5,), r"layers must be.*received 5\.5"),
+])
+def test_what_is_no_list(name, arguments, says):
+    with pytest.raises(TypeError, match=says):
+        getattr(plot, name)(SMALL, *arguments)
+
+
+def test_axes_of_a_table_are_categories():
+    model = fnn.Sequential([fnn.Input((2,)), layers.Embedding(5, 4)], seed=0)
+    for draw in (plot.heatmap, plot.pattern):
+        ax = draw(model, 0)
+        assert (ax.get_ylabel(), ax.get_xlabel()) == ("category", "dimension")
+
+
+def test_long_names_are_cut():
+    model = fnn.Sequential([fnn.Input((3,)), layers.Dense(2, name="x" * 120)], seed=0)
+    assert plot.heatmap(model, 0).get_title().startswith("x" * 47 + "…: 3 x 2")
 
 
 def test_tsne():

@@ -9,7 +9,7 @@ from scipy import sparse
 
 import fastnn as fnn
 from fastnn.layers import Activation, BinaryDense, Dense, Embedding, Flatten, Rescaling
-from fastnn.reports import findings
+from fastnn.reports import findings, pictures
 from fastnn.reports.findings import most_confused, per_class, per_target
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -203,6 +203,91 @@ def test_many_classes(made):
     assert not any("Confusion" in given.get("alt", "") for _, given in page.tags)
 
 
+def test_features_are_judged_by_rows_from_everywhere(made):
+    """The first rows of sorted samples are of one class, in which no feature tells anything."""
+    x = RNG.normal(size=(4000, 4))
+    x = x[np.argsort(x[:, 0])]
+    y = (x[:, 0] > 0).astype(int)
+    model = network(2, "softmax", "sparse_categorical_crossentropy")
+    order = RNG.permutation(len(x))
+    history = model.fit(x[order], y[order], epochs=5, verbose=0)
+    for rows in (x, sparse.csr_array(x)):
+        page = made.page_of(model, history, rows, y)
+        assert "on 500 samples of 4,000, drawn at random, where" in page.text
+        assert "For 1,000 samples of 4,000, drawn at random; a dead unit" in page.text
+        assert float(page.row("feature 0")[0]) > 0.5
+
+
+def test_wrong_though_sure_goes_by_probabilities():
+    """A large negative logit of another class makes nobody sure."""
+    loss = fnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    logits = np.array([[-9.0, 0.1, 0.0], [0.0, 2.0, 0.0], [5.0, 5.0, 5.0]])
+    found = findings.Samples(None, np.zeros(3, int), logits, loss).sureness
+    np.testing.assert_allclose(found, (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).max(axis=1))
+    loss = fnn.losses.BinaryCrossentropy(from_logits=True)
+    found = findings.Samples(None, np.zeros((3, 1)), np.array([[0.4], [-3.0], [0.0]]), loss).sureness
+    assert np.argsort(-found).tolist() == [1, 0, 2] and found[2] == 0
+    loss = fnn.losses.BinaryCrossentropy()
+    np.testing.assert_allclose(findings.Samples(None, np.zeros((2, 1)), np.array([[0.1], [0.7]]), loss).sureness,
+                               [0.4, 0.2])
+
+
+def test_a_fit_that_goes_on_tells_its_epochs(made):
+    model = network(1)
+    history = model.fit(X, X[:, 0], initial_epoch=38, epochs=41, verbose=0)
+    assert made.page_of(model, history, X, X[:, 0]).row("Epochs") == ["39 to 41"]
+    history.params["epochs"] = 50
+    assert made.page_of(model, history, X, X[:, 0]).row("Epochs") == ["39 to 41 of 50"]
+
+
+def test_features_far_from_zero_do_not_hide_the_one_that_matters():
+    x = RNG.normal(size=(600, 60)) + 2000
+    x[:, 3] -= 2000
+    y = (x[:, 3] > 0).astype(int)
+    model = fnn.Sequential([fnn.layers.BatchNormalization(), Dense(16, "relu"), Dense(2, "softmax")], seed=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=30, verbose=0)
+    assert findings.permuted(model, findings.Samples.of(model, x, y, 1), 1).features[0] == 3
+
+
+def test_a_style_of_the_user_does_not_reach_the_page(monkeypatch):
+    seen = []
+    with matplotlib.style.context("dark_background"):
+        pictures.drawn(lambda ax: seen.append(ax.xaxis.label.get_color()), (2, 2), "alt")
+        assert matplotlib.rcParams["text.color"] == "white"
+    assert seen == ["black"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_of_float64_that_ran_away(made):
+    model = fnn.Sequential([fnn.Input((6,)), Dense(8), Dense(1)], seed=0, dtype="float64")
+    model.compile(fnn.optimizers.SGD(10.0), "mse")
+    with pytest.raises(fnn.DivergenceError):
+        model.fit(X, X[:, 0], epochs=100, batch_size=300, verbose=0)
+    assert "It is diverging" in made.page_of(model, None, X, X[:, 0]).text
+
+
+def test_metrics_of_some_epochs(made):
+    class Half(fnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch % 2 == 0:
+                logs["mae"] = 9.0 - epoch
+
+    model = network(1)
+    history = model.fit(X, X[:, 0], epochs=6, verbose=0, callbacks=[Half()])
+    history.history["z"] = []
+    page = made.page_of(model, history, X, X[:, 0])
+    assert page.row("mae")[:4] == ["9.0000", "5.0000", "5", "5.0000"]
+    assert "z" not in [row[0] for row in page.rows]
+
+
+def test_lbfgs_has_all_samples_in_a_batch(made):
+    model = network(1)
+    model.compile(fnn.optimizers.LBFGS(max_iter=4), "mse")
+    assert made(model, X[:, 0], epochs=2).row("Batch size") == ["300"]
+    assert model.history.params["steps"] == 4
+
+
 # ---- parts that may be missing -------------------------------------------------------------------------------
 
 
@@ -314,6 +399,14 @@ def test_bad_input_is_told_before_any_work(tmp_path, monkeypatch):
         fnn.report(model, fnn.callbacks.History(), X, X[:, 0], path)
     with pytest.raises(TypeError, match="history must be what fit returns"):
         fnn.report(model, [1.0], X, X[:, 0], path)
+    with pytest.raises(TypeError, match=r"history\['x'\] must be a list of numbers; received 'a'"):
+        fnn.report(model, {"loss": [1.0], "x": "a"}, X, X[:, 0], path)
+    with pytest.raises(ValueError, match="no epochs of 'loss', only of 'accuracy'"):
+        fnn.report(model, {"accuracy": [1.0]}, X, X[:, 0], path)
+    with pytest.raises(OSError, match="too long"):
+        fnn.report(model, history, X, X[:, 0], tmp_path / ("x" * 300))
+    with pytest.raises(ValueError, match=r"path must be a path.*without zero bytes"):
+        fnn.report(model, history, X, X[:, 0], "a\0b")
     with pytest.raises(TypeError, match="model must be a fastnn"):
         fnn.report("model", history, X, X[:, 0], path)
     other = network(3)

@@ -29,7 +29,8 @@ class Callback:
         The model that is trained. Setting ``model.stop_training = True`` ends training after the epoch, or after
         the batch where a method for batches does.
     params : dict
-        ``epochs``, ``steps`` (batches in an epoch), ``samples``, ``batch_size``, ``verbose``.
+        ``epochs``, ``steps`` (batches in an epoch, of `LBFGS` its iterations), ``samples``, ``batch_size``,
+        ``verbose``.
     remembers : dict of str to callable
         Of the class: the attributes that the state of a run consists of, and what checks each of them as it comes
         back from a file: ``check(name, value)`` returns the value or raises.

@@ -8,13 +8,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastnn import losses
 from fastnn.callbacks.base import Callback, Logs, count
 from fastnn.callbacks.diagnosis import diagnosis
 from fastnn.errors import DivergenceError
 
-__all__ = ["History"]
+__all__ = ["History", "as_column"]
+
+
+def as_column(name: str, values: Any) -> NDArray[np.float64]:
+    """One of the lists of a history as an array (n,); None is NaN."""
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"history[{name!r}] must be a list of numbers; received {values!r}") from None
+    if column.ndim != 1:
+        raise ValueError(f"history[{name!r}] must be a list of numbers; received shape {column.shape}: {values!r}")
+    return column
 
 
 class History(Callback):
@@ -35,6 +47,7 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.seconds: list[float] = []
+        self._epochs: dict[str, list[int]] = {}     # of each list
         self._start = math.nan
         self.diverged: tuple[int, int] | None = None
         self.last_step: int | None = None   # of the optimizer, with which a schedule can be asked for past rates
@@ -49,12 +62,40 @@ class History(Callback):
         self.last_step = None if state is None else state.step
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch)
+
+    def epochs_of(self, name: str) -> list[int]:
+        """The epochs of one of the lists, which is shorter than others where a callback added to the logs of some.
+
+        Parameters
+        ----------
+        name : str
+            In ``history``.
+
+        Returns
+        -------
+        list of int
+            Counted from 0. Of a list that was not recorded here the last ones.
+
+        Examples
+        --------
+        >>> from fastnn.callbacks import History
+        >>> history = History()
+        >>> for epoch in range(3):
+        ...     history.on_epoch_end(epoch, {"loss": 0.5} | ({"auc": 0.9} if epoch == 1 else {}))
+        >>> history.history["auc"], history.epochs_of("auc")
+        ([0.9], [1])
+        """
+        known, n = self._epochs.get(name, []), len(self.history[name])
+        return known if len(known) == n else self.epoch[max(0, len(self.epoch) - n):]
 
     def get_state(self) -> dict[str, Any]:
         """Arrays, since long histories would make a header too long to be read."""
         return {"names": list(self.history), "epoch": np.array(self.epoch, np.float64),
                 "seconds": np.array(self.seconds, np.float64)} | {
-            f"values.{i}": np.array(values, np.float64) for i, values in enumerate(self.history.values())}
+            f"values.{i}": np.array(values, np.float64) for i, values in enumerate(self.history.values())} | {
+            f"epochs.{i}": np.array(self.epochs_of(name), np.float64) for i, name in enumerate(self.history)
+            if len(self.history[name]) < len(self.epoch)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         names, epoch = state.get("names"), state.get("epoch")
@@ -62,13 +103,16 @@ class History(Callback):
             raise ValueError(f"the names of a history are {names!r}; texts are allowed")
         columns = {name: state.get(f"values.{i}") for i, name in enumerate(names)}
         timed = ("seconds",) if "seconds" in state else ()  # files of earlier versions have none
-        if len(state) != len(columns) + 2 + len(timed) or not all(
+        some = {name: state[f"epochs.{i}"] for i, name in enumerate(names) if f"epochs.{i}" in state}
+        if len(state) != len(columns) + 2 + len(timed) + len(some) or not all(
                 isinstance(array, np.ndarray) and array.ndim == 1
-                for array in (epoch, *columns.values(), *(state[name] for name in timed))):
+                for array in (epoch, *columns.values(), *some.values(), *(state[name] for name in timed))):
             raise ValueError(f"a history holds {sorted(state)}; epochs and one list of values a name are allowed")
         self.epoch = [count("epoch", int(i)) for i in epoch]  # type: ignore[union-attr]
         self.seconds = state["seconds"].tolist() if timed else [math.nan] * len(self.epoch)
         self.history = {name: array.tolist() for name, array in columns.items()}  # type: ignore[union-attr]
+        self._epochs = {name: [count("epoch", int(i)) for i in some[name]] if name in some else list(self.epoch)
+                        for name in names}
 
     def on_divergence(self, error: DivergenceError) -> bool:
         self.diverged = error.epoch, error.batch

@@ -8,29 +8,25 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnn._kernels.threads import effective_n_threads
-from fastnn.callbacks.history import History
+from fastnn.callbacks.history import History, as_column
 from fastnn.config import show_config
 from fastnn.files import StrPath, check_output, check_path, write_file
 from fastnn.html import Html, figure, page, table, tag
 from fastnn.model import Sequential
 from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer_rows, memory, shown_shape
-from fastnn.reports.findings import Samples, most_confused, per_class, per_target, permuted
+from fastnn.reports.answers import answers
+from fastnn.reports.findings import Samples, permuted
 from fastnn.reports.health import health
-from fastnn.reports.pictures import check_library, drawn, short, tile
+from fastnn.reports.pictures import beside, check_library, drawn, short
 from fastnn.schedules import LearningRateSchedule
 from fastnn.version import __version__
 
 __all__ = ["report"]
 
-Array = NDArray[Any]
 
-MOST_CLASSES = 40   # in a table or a picture
-WRONG = 12          # samples that are shown
-
-
+@np.errstate(over="ignore", invalid="ignore")   # what a training that diverged left behind is told, too
 def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any = None,
            path: StrPath = "report.html", *, title: str | None = None, feature_names: Sequence[str] | None = None,
            class_names: Sequence[str] | None = None, note: str | None = None, n_threads: int | None = None) -> str:
@@ -67,8 +63,8 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
     ImportError
         If matplotlib is not installed: ``pip install "fastnn[viz]"``.
     TypeError, ValueError
-        If the model is not built or compiled, the history is empty or that of another model, or samples or names do
-        not fit.
+        If the model is not built or compiled, the history is empty or that of a model of other inputs or outputs, or
+        samples or names do not fit.
     OSError
         If the file cannot be written.
 
@@ -96,7 +92,7 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
     if past is not None:
         sections.append(("curves", "Curves", _curves(past)))
     if samples is not None:
-        sections.append(("answers", "Answers", _answers(samples, model, names)))
+        sections.append(("answers", "Answers", answers(samples, model, names)))
     sections.append(("weights", "Weights", health(model, None if samples is None else samples.x, threads)))
     if samples is not None:
         sections.append(("features", "Features", _features(model, samples, names, threads)))
@@ -128,14 +124,15 @@ def _checked_history(model: Sequential, history: Any) -> History | None:
             return None
     if isinstance(history, Mapping):
         found = History()
-        found.history = {str(name): [float(value) for value in values] for name, values in history.items()}
+        found.history = {str(name): as_column(str(name), values).tolist() for name, values in history.items()}
         found.epoch = list(range(max(map(len, found.history.values()), default=0)))
         history = found
     if not isinstance(history, History):
         raise TypeError(f"history must be what fit returns, or its dict of lists; received {history!r}")
     if not history.epoch or not history.history.get("loss"):
-        raise ValueError("the history has no epochs: the model was never trained with it; call fit first, or give "
-                         "history=None for a page without curves")
+        what = f"epochs of 'loss', only of {', '.join(map(repr, history.history))}" if history.epoch else \
+            "epochs: the model was never trained with it; call fit first"
+        raise ValueError(f"the history has no {what}, or give history=None for a page without curves")
     other = history.model
     if other is not None and other is not model:
         theirs, ours = ((m.input_shape, m.output_shape if m.built else None) for m in (other, model))
@@ -183,7 +180,7 @@ def _summary(model: Sequential, history: History | None, samples: Samples | None
         ("Model", f"{short(model.name)}: samples of shape {shown_shape(model.input_shape or ())}, outputs "
                   f"{shown_shape(model.output_shape)}"),
         ("Parameters", f"{total:,} in {model.dtype}, {memory(total * np.dtype(model.dtype).itemsize)}"),
-        ("Compiled for", compiled(model))]
+        ("Optimizer and loss", f"{compiled(model)}, as they are now")]
     said = [tag("p", note)] if note else []
     results: list[Html] = []
     if history is not None:
@@ -213,8 +210,9 @@ def _diagnosis(history: History) -> Html:
 
 
 def _training_facts(history: History) -> list[tuple[Any, ...]]:
-    n, planned = len(history.epoch), history.params.get("epochs")
-    facts: list[tuple[Any, ...]] = [("Epochs", f"{n:,}" + (f" of {planned:,}" if planned and planned > n else ""))]
+    first, last, planned = history.epoch[0] + 1, history.epoch[-1] + 1, history.params.get("epochs")
+    said = f"{first:,} to {last:,}" if 1 < first < last else f"{last:,}"
+    facts: list[tuple[Any, ...]] = [("Epochs", said + (f" of {planned:,}" if planned and planned > last else ""))]
     if history.params.get("batch_size"):
         facts.append(("Batch size", f"{history.params['batch_size']:,}"))
     if history.params.get("samples"):
@@ -234,9 +232,10 @@ def _results(found: Mapping[str, float], history: History | None) -> Html:
         for label in (name, f"val_{name}"):
             values = curves.get(label, [])
             cells.append(_marked(values[-1]) if values else "")
-        values = curves.get(f"val_{name}") or curves.get(name, [])
+        label = f"val_{name}" if curves.get(f"val_{name}") else name
+        values = curves.get(label, [])
         best = best_epoch(history, name, values)
-        epochs = [] if history is None else history.epoch[-len(values):]
+        epochs = [] if history is None or not values else history.epochs_of(label)
         where = "" if best is None or best >= len(epochs) else f" in epoch {epochs[best] + 1}"
         rows.append((*cells, "" if best is None else f"{figure(values[best])}{where}"))
     validated = any(name.startswith("val_") for name in curves)
@@ -251,123 +250,13 @@ def _marked(value: float) -> Any:
 def _curves(history: History) -> list[Html]:
     from fastnn.weights.plot import curves
 
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in history.history))
+    names = list(dict.fromkeys(name.removeprefix("val_") for name, values in history.history.items() if values))
     optimizer = getattr(history.model, "optimizer", None)
     if isinstance(getattr(optimizer, "learning_rate", None), LearningRateSchedule) and history.params.get("steps"):
         names.append("learning_rate")
     pictures = [drawn(lambda ax, name=name: curves(history, name, ax=ax), (4.4, 3.1), f"Curve of {name} over epochs")
                 for name in names]
-    return [_pictures(*(picture for each in pictures for picture in each)), curves_table(history)]
-
-
-def _pictures(*pictures: Html) -> Html:
-    return tag("div", *pictures, class_="pictures")
-
-
-# ---- answers -------------------------------------------------------------------------------------------------
-
-
-def _answers(samples: Samples, model: Sequential, names: Mapping[str, list[str] | None]) -> list[Html]:
-    finite = samples.finite
-    if not finite.any():
-        return [tag("p", "No output is a number: there is nothing to compare.", class_="said bad")]
-    if samples.task == "numbers":
-        return _numbers(samples.y[finite], samples.outputs[finite], names["class_names"])
-    known = names["class_names"] or [str(i) for i in range(samples.n_classes)]
-    true, predicted = samples.true[finite], samples.predicted[finite]
-    counts, figures = per_class(true, predicted, samples.n_classes)
-    content = []
-    if samples.task == "labels":
-        whole, each = np.mean((true == predicted).all(axis=1)), np.mean(true == predicted)
-        content.append(tag("p", f"All labels are right for {whole:.1%} of {len(true):,} samples, and {each:.1%} of the "
-                                "labels by themselves."))
-    else:
-        content += _confusion(true, predicted, counts, known)
-    content += _class_table(figures, known, "Label" if samples.task == "labels" else "Class")
-    if samples.task == "classes" and len(model.input_shape or ()) > 1:
-        content += _wrong(samples, known)
-    return content
-
-
-def _confusion(true: Array, predicted: Array, counts: Array, names: Sequence[str]) -> list[Html]:
-    from fastnn.weights.plot import confusion_matrix
-
-    right, most, n = int(counts.trace()), int(counts.sum(axis=1).max()), len(names)
-    content = [tag("p", f"{right:,} of {len(true):,} samples are classified right, {right / len(true):.2%}; always "
-                        f"answering the most frequent class would be right for {most / len(true):.2%}.")]
-    if n <= MOST_CLASSES:
-        size = min(6.2, 3.0 + 0.22 * n)
-        content.append(_pictures(*drawn(
-            lambda ax: confusion_matrix(true, predicted, [short(name, 16) for name in names], ax=ax),
-            (size + 0.5, size - 0.4), "Confusion matrix: true classes in rows, predicted ones in columns; the table of "
-                                      "pairs below names the largest entries off its diagonal")))
-    pairs = [(short(names[i]), short(names[j]), f"{count:,}", f"{count / counts[i].sum():.1%}")
-             for i, j, count in most_confused(counts)]
-    if pairs:
-        content += [tag("h3", "Most confused"),
-                    table(("True class", "Taken for", "Samples", "Of the true class"), pairs, 2, label="Most confused")]
-    return content
-
-
-def _class_table(figures: Array, names: Sequence[str], what: str) -> list[Html]:
-    f1 = np.nan_to_num(figures[:, 3], nan=-1.0)
-    order = range(len(names)) if len(names) <= MOST_CLASSES else np.argsort(f1, kind="stable")[:MOST_CLASSES]
-    rows = [(short(names[i]), f"{figures[i, 0]:,.0f}",
-             *("none" if math.isnan(value) else (f"{value:.3f}", "warn" if value < 0.5 else "")
-               for value in figures[i, 1:])) for i in order]
-    seen = figures[:, 0] > 0
-    mean = np.nan_to_num(figures[seen, 1:]).mean(axis=0) if seen.any() else np.zeros(3)
-    rows.append(("mean", f"{figures[:, 0].sum():,.0f}", *(f"{value:.3f}" for value in mean)))
-    left_out = f"The {MOST_CLASSES} of {len(names)} with the lowest F1; what is below 0.5 is marked." \
-        if len(names) > MOST_CLASSES else "What is below 0.5 is marked."
-    header = what, "Samples", "Precision", "Recall", "F1"
-    return [tag("h3", f"By {what.lower()}"), table(header, rows, label=f"By {what.lower()}"),
-            tag("p", left_out, class_="soft")]
-
-
-def _wrong(samples: Samples, names: Sequence[str]) -> list[Html]:
-    """The samples that the model is most sure of and wrong about."""
-    shape = samples.x.shape[1:]
-    images = samples.x[..., 0] if shape[2:] == (1,) else samples.x
-    if images.ndim not in (3, 4) or (images.ndim == 4 and shape[2] != 3) or min(images.shape[1:3]) < 4:
-        return []
-    wrong = np.flatnonzero(samples.finite & (samples.true != samples.predicted))
-    sure = np.abs(samples.outputs[wrong] - (0.5 if samples.outputs.shape[1] == 1 else 0)).max(axis=1)
-    wrong = wrong[np.argsort(-sure, kind="stable")[:WRONG]]
-    if not len(wrong):
-        return []
-    said = [(names[int(samples.true[i])], names[int(samples.predicted[i])]) for i in wrong]
-    shown = [drawn(tile(np.asarray(images[i], np.float64), f"{short(true, 14)}\n→ {short(taken, 12)}"), (1.1, 1.4),
-                   f"Sample {i}: {short(true)}, taken for {short(taken)}")
-             for i, (true, taken) in zip(wrong, said, strict=True)]
-    return [tag("h3", "Wrong though sure"), _pictures(*(picture for each in shown for picture in each)),
-            tag("p", "True class → predicted class, those with the largest outputs first.", class_="soft")]
-
-
-def _numbers(true: Array, predicted: Array, names: Sequence[str] | None) -> list[Html]:
-    from fastnn.weights.plot import residuals
-    from fastnn.weights.plot.figure import plain
-
-    n = true.shape[1]
-    known = names or (["target"] if n == 1 else [f"output {i}" for i in range(n)])
-    figures = per_target(true, predicted)
-    order = range(n) if n <= MOST_CLASSES else np.argsort(np.nan_to_num(figures[:, 0]), kind="stable")[:MOST_CLASSES]
-    rows = [(short(known[i]), *(("none", "") if math.isnan(value) else
-                                 (f"{value:.4g}", "warn" if k == 0 and value < 0 else "")
-                                 for k, value in enumerate(figures[i]))) for i in order]
-    left_out = f"The {MOST_CLASSES} of {n} with the lowest R². " if n > MOST_CLASSES else ""
-
-    def draw(*axes: Any) -> None:
-        residuals(true, predicted, ax=axes)
-        legend = axes[0].get_legend()
-        for text, name in zip(legend.get_texts() if legend and n > 1 else (), known, strict=False):
-            text.set_text(plain(short(name, 16)))
-
-    pictures = drawn(draw, (4.4, 3.6), "Predictions over true values", "Histogram of predictions minus true values")
-    return [table(("", "R²", "Mean absolute error", "Root mean square", "Mean error"), rows, label="Errors"),
-            _pictures(*pictures),
-            tag("p", f"{left_out}An R² of 1 is perfect, one of 0 as good as always answering the mean. Errors are "
-                     "predicted - true, in the target's units.", class_="soft")]
+    return [beside(*(picture for each in pictures for picture in each)), curves_table(history)]
 
 
 # ---- features, time ------------------------------------------------------------------------------------------
@@ -385,8 +274,9 @@ def _features(model: Sequential, samples: Samples, names: Mapping[str, list[str]
     labels = [known[i] if known else _place(i, shape) for i in found.features]
     looked = f"all {found.of:,}" if len(labels) == found.of else f"{len(labels)} of {found.of:,}, those that the " \
         "outputs depend on most,"
-    said = tag("p", f"By how much the loss rises on {found.rows:,} samples where the values of a feature are shuffled "
-                    f"among them; {looked} were looked at.")
+    drawn_of = f" of {len(samples):,}, drawn at random," if found.rows < len(samples) else ""
+    said = tag("p", f"By how much the loss rises on {found.rows:,} samples{drawn_of} where the values of a feature are "
+                    f"shuffled among them; {looked} were looked at.")
     shown = min(15, len(labels))
     pictures = drawn(lambda ax: importance(found.mean, [short(name, 28) for name in labels], found.std, n=shown,
                                            ax=ax).set_title(""),
@@ -394,7 +284,7 @@ def _features(model: Sequential, samples: Samples, names: Mapping[str, list[str]
     rows = [(short(label), f"{mean:.4g}", f"{std:.2g}")
             for label, mean, std in zip(labels[:shown], found.mean, found.std, strict=False)]
     numbers = table(("Feature", "Rise of the loss", "Standard deviation"), rows, label="Features")
-    return [said, _pictures(*pictures), tag("details", tag("summary", "The numbers"), numbers)]
+    return [said, beside(*pictures), tag("details", tag("summary", "The numbers"), numbers)]
 
 
 def _place(feature: int, shape: tuple[int, ...]) -> str:

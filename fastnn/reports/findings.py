@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fastnn import losses
+from fastnn import activations, losses
 from fastnn.inputs import as_array, as_labels, as_targets
 from fastnn.model import Sequential
 from fastnn.sparse_inputs import Csr, as_csr, is_sparse, joined
 from fastnn.streams import as_stream, checked_chunks
+from fastnn.weights.plot.select import some
 
 __all__ = ["Importances", "Samples", "most_confused", "per_class", "per_target", "permuted"]
 
@@ -91,6 +93,14 @@ class Samples:
         threshold = 0.0 if getattr(self.loss, "from_logits", False) else 0.5
         return self.outputs >= threshold if self.task == "labels" else self._classes(self.outputs, threshold)
 
+    @property
+    def sureness(self) -> Array:
+        """(n,): how far the largest probability is above that of no opinion, which grows with it."""
+        chances = self.outputs
+        if getattr(self.loss, "from_logits", False):
+            chances = activations.get(self.loss._activation)(chances)   # type: ignore[attr-defined]
+        return np.asarray(np.abs(chances - (0.5 if chances.shape[1] == 1 else 0)).max(axis=1))
+
     @staticmethod
     def _classes(rows: Array, threshold: float) -> Array:
         return (rows[:, 0] >= threshold).astype(np.int64) if rows.shape[1] == 1 else rows.argmax(axis=1)
@@ -156,7 +166,7 @@ class Importances:
 
     features : their places, those that matter most first
     mean, std : (features,), over shuffles
-    rows : samples that were used
+    rows : samples that were used, drawn at random where there are more
     of : features that there are
     """
 
@@ -169,11 +179,10 @@ class Importances:
 
 def permuted(model: Sequential, samples: Samples, n_threads: int | None) -> Importances | None:
     """The importance of as many features as time allows; None where the loss is not finite."""
-    n = min(IMPORTANCE_ROWS, len(samples))
-    rows = samples.x[:n] if isinstance(samples.x, Csr) else samples.x[:n].reshape(n, -1)
-    shape, y = samples.x.shape[1:], samples.y[:n]
-    if isinstance(rows, Csr):
-        rows = sparse.csr_array((rows.values, rows.indices, rows.indptr), shape=rows.shape)[:n]
+    index, x = some(len(samples), IMPORTANCE_ROWS), samples.x
+    n, shape, y = len(index), x.shape[1:], samples.y[index]
+    rows = sparse.csr_array((x.values, x.indices, x.indptr), shape=x.shape)[index] if isinstance(x, Csr) \
+        else x[index].reshape(n, -1)
     candidates, found, start = _candidates(model, rows), {}, time.perf_counter()
 
     def loss(changed: Any) -> float:
@@ -195,21 +204,20 @@ def permuted(model: Sequential, samples: Samples, n_threads: int | None) -> Impo
 
 
 def _candidates(model: Sequential, rows: Any) -> list[int]:
-    """The features that are worth a look: all, or those whose values times their gradients, or, where there are none,
+    """The features that are worth a look: all, or those whose spread times their gradients, or, where there are none,
     times the weights behind them, are largest."""
     features = rows.shape[1]
     if features <= CANDIDATES:
         return list(range(features))
-    size = np.asarray(abs(rows).sum(axis=0), np.float64).ravel()
     if not sparse.issparse(rows):
-        from fastnn.weights.importance import gradient_x_input
+        from fastnn.weights.importance import gradients_of_outputs
 
-        try:
-            size = np.abs(gradient_x_input(model, rows.reshape(len(rows), *(model.input_shape or ()))))
-            size = size.reshape(len(rows), -1).sum(axis=0, dtype=np.float64)
-        except (ValueError, TypeError):  # layers for predictions alone have no gradients
-            pass
+        size = np.std(rows, axis=0, dtype=np.float64)
+        with suppress(ValueError, TypeError):  # layers for predictions alone have no gradients
+            size *= np.abs(gradients_of_outputs(model, rows.reshape(len(rows), *(model.input_shape or ())))).sum(axis=0)
     else:
+        mean, square = (np.asarray(part.mean(axis=0, dtype=np.float64)).ravel() for part in (rows, rows.power(2)))
+        size = np.sqrt(np.maximum(square - mean**2, 0.0))
         kernel = getattr(model.layers[0], "kernel", None)
         if isinstance(kernel, np.ndarray) and len(kernel) == features:
             size *= np.linalg.norm(kernel, axis=1)

@@ -11,9 +11,9 @@ from fastnn.html import Html, table, tag
 from fastnn.layers import Activation
 from fastnn.model import Sequential
 from fastnn.notebooks import shown_shape
-from fastnn.reports.pictures import drawn
+from fastnn.reports.pictures import beside, drawn
 from fastnn.sparse_inputs import Csr
-from fastnn.weights.plot.select import kernel_of
+from fastnn.weights.plot.select import kernel_of, some
 from fastnn.weights.statistics import describe, layer_statistics
 from fastnn.weights.transfer import named_weights
 
@@ -74,8 +74,8 @@ def _pictures(model: Sequential) -> list[Html]:
     first, n = [layer.path for layer in layers[:MOST_PICTURES]], len(layers)
     left_out = f"The first {MOST_PICTURES} of {n} layers." if n > MOST_PICTURES else ""
     return [tag("h3", "How they are distributed"),
-            tag("div", *drawn(lambda *axes: histograms(model, first, ax=axes), (3.1, 2.5),
-                              *(f"Histogram of the weights of {name}" for name in first)), class_="pictures"),
+            beside(*drawn(lambda *axes: histograms(model, first, ax=axes), (3.1, 2.5),
+                          *(f"Histogram of the weights of {name}" for name in first))),
             *([tag("p", left_out, class_="soft")] if left_out else [])]
 
 
@@ -83,14 +83,10 @@ def _layers(model: Sequential, x: Any, n_threads: int) -> list[Html]:
     """What the layers make of samples."""
     if x is None or len(x) < 2:
         return []
-    rows = x[:ROWS]
     if isinstance(x, Csr):
-        rows = x[:max(2, min(ROWS, MOST_NUMBERS // x.cols))]
-        dense = np.zeros(rows.shape, model.dtype)
-        where = np.repeat(np.arange(len(rows)), np.diff(rows.indptr))
-        part = slice(rows.indptr[0], rows.indptr[-1])
-        np.add.at(dense, (where, rows.indices[part]), rows.values[part])
-        rows = dense
+        rows = x.dense(some(len(x), max(2, min(ROWS, MOST_NUMBERS // x.cols))))
+    else:
+        rows = x[some(len(x), ROWS)]
     cells = []
     for layer, found in zip(model.layers, layer_statistics(model, rows, n_threads), strict=True):
         units = found.shape[-1]
@@ -105,6 +101,8 @@ def _layers(model: Sequential, x: Any, n_threads: int) -> list[Html]:
             state = "fine", "good"
         cells.append((found.name, state, shown_shape(found.shape),
                       *(f"{value:.4g}" for value in (found.mean, found.std, found.min, found.max))))
+    drawn_of = f" of {len(x):,}, drawn at random" if len(rows) < len(x) else ""
     return [tag("h3", "Outputs of layers"),
             table(("Layer", "State", "Shape", "Mean", "Std", "Min", "Max"), cells, 3, label="Outputs of layers"),
-            tag("p", f"For {len(rows):,} samples; a dead unit gives the same number for each of them.", class_="soft")]
+            tag("p", f"For {len(rows):,} samples{drawn_of}; a dead unit gives the same number for each of them.",
+                class_="soft")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
-from fastnn.reports.pictures import new_figure, write_picture
+from fastnn.reports.pictures import new_figure, usual_style, write_picture
 from fastnn.weights.plot.select import kernel_of, layers_with_kernels
 
 __all__ = ["overview"]
@@ -21,9 +22,13 @@ LARGEST_SVD = 1500  # shorter side; a decomposition of 1500 x 1500 takes half a 
 def overview(model: Sequential, kind: str) -> bytes:
     """A row for each layer with a kernel: its colours, a histogram, its singular values; above them the units of the
     first one as images, where the model's input is one."""
+    with usual_style():
+        return _drawn(model, layers_with_kernels(model), kind)
+
+
+def _drawn(model: Sequential, layers: Sequence[Layer], kind: str) -> bytes:
     from fastnn.weights import plot
 
-    layers = layers_with_kernels(model)
     shown = layers[:MOST_LAYERS]
     images = len(model.input_shape or ()) > 1
     figure = new_figure(12.0, 3.2 * len(shown) + 4.2 * images + 0.6)

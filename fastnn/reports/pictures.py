@@ -6,6 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from fastnn.html import Html, picture, tag
 
-__all__ = ["FORMATS", "check_library", "drawn", "new_figure", "picture_format", "short", "tile", "write_picture"]
+__all__ = ["FORMATS", "beside", "check_library", "drawn", "new_figure", "picture_format", "short", "tile",
+           "usual_style", "write_picture"]
 
 FORMATS = ("png", "svg", "pdf")
 LARGEST_SVG = 120_000   # bytes; above it a picture of pixels is smaller
@@ -47,6 +49,13 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
+def usual_style() -> AbstractContextManager[None]:
+    """In it, figures look the same whatever style a user chose, as one with white letters for dark notebooks."""
+    import matplotlib.style
+
+    return matplotlib.style.context("default")
+
+
 def write_picture(figure: Any, kind: str, dpi: int = DPI) -> bytes:
     """The bytes of a figure; letters that no font has become boxes without a warning."""
     file = io.BytesIO()
@@ -59,10 +68,11 @@ def write_picture(figure: Any, kind: str, dpi: int = DPI) -> bytes:
 def drawn(draw: Callable[..., Any], size: tuple[float, float], *alts: str) -> list[Html]:
     """A picture for each of the texts that stand for them, which `draw` makes on as many axes: each has a figure of
     its own, so that they find their place side by side or below one another. Why not, where it cannot."""
-    figures = [new_figure(*size) for _ in alts]
     try:
-        draw(*(figure.add_subplot() for figure in figures))
-        return [_shown(figure, alt) for figure, alt in zip(figures, alts, strict=True)]
+        with usual_style():
+            figures = [new_figure(*size) for _ in alts]
+            draw(*(figure.add_subplot() for figure in figures))
+            return [_shown(figure, alt) for figure, alt in zip(figures, alts, strict=True)]
     except (ValueError, np.linalg.LinAlgError) as error:
         return [tag("p", f"No picture: {error}", class_="soft")]
 
@@ -72,6 +82,11 @@ def _shown(figure: Any, alt: str) -> Html:
     if len(data) > LARGEST_SVG:
         data, kind = write_picture(figure, "png"), "png"
     return picture(data, kind, alt, round(96 * figure.get_size_inches()[0]))
+
+
+def beside(*pictures: Html) -> Html:
+    """Pictures side by side, as many as there is room for."""
+    return tag("div", *pictures, class_="pictures")
 
 
 def short(name: Any, most: int = 80) -> str:
@@ -85,7 +100,8 @@ def tile(image: NDArray[Any], title: str) -> Callable[[Any], None]:
 
     def draw(axes: Any) -> None:
         low, high = float(image.min()), float(image.max())
-        axes.imshow((image - low) / ((high - low) or 1.0), cmap="gray", interpolation="nearest")
+        axes.imshow((image - low) / ((high - low) or 1.0), cmap="gray", interpolation="nearest",
+                    origin="upper")
         axes.set_axis_off()
         axes.set_title(title, fontsize=9, parse_math=False)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn.inputs import check_count
+from fastnn.named import listed
 
 __all__ = ["binned", "diverging", "mosaic", "painted", "tile_shape"]
 
@@ -106,7 +107,8 @@ def tile_shape(kernel_shape: Sequence[int], image_shape: Sequence[int] | None = 
             raise ValueError(f"{n} inputs are no square image, of one channel or three: give its shape, "
                              "(height, width) or (height, width, 3)")
         return shape
-    shape = tuple(check_count("an entry of the image's shape", size) for size in image_shape)
+    shape = tuple(check_count("an entry of the image's shape", size)
+                  for size in listed("shape", image_shape, "(height, width) or (height, width, 3)"))
     if len(shape) == 3 and shape[2] == 1:
         shape = shape[:2]
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):

@@ -147,6 +147,14 @@ def gradient_x_input(model: Sequential, x: Any, output: int | ArrayLike | None =
     array([[ 3., -1.],
            [ 6., -5.]])
     """
+    rows, shape = as_features(x, model.input_shape, "x", model.dtype)
+    found = gradients_of_outputs(model, x, output, n_threads)
+    return np.multiply(found, rows, out=found, casting="same_kind").reshape(len(rows), *shape)
+
+
+def gradients_of_outputs(model: Sequential, x: Any, output: int | ArrayLike | None = None,
+                         n_threads: int | None = None) -> Array:
+    """(n, features): ``d(output) / dx``, as for `gradient_x_input`."""
     named_weights(model, "model")
     rows, shape = as_features(x, model.input_shape, "x", model.dtype)
     threads, n, n_outputs = effective_n_threads(n_threads), len(rows), model.n_outputs
@@ -171,8 +179,8 @@ def gradient_x_input(model: Sequential, x: Any, output: int | ArrayLike | None =
             gradient = pulled_back(model, model.layers, rows[part], dy, threads, logits=True)
             if penalized:  # penalties on activities are no part of the output
                 gradient -= pulled_back(model, model.layers, rows[part], np.zeros_like(dy), threads, logits=True)
-            np.multiply(gradient, rows[part], out=found[part], casting="same_kind")
-    return found.reshape(n, *shape)
+            found[part] = gradient
+    return found
 
 
 def connection_weights(model: Sequential) -> Array:

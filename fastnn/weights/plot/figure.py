@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["BAD", "CYCLE", "GUIDE", "MANY", "MARKERS", "bounds", "cells_of", "colour", "diverging_map", "epochs",
-           "legend", "library", "log_limits", "new_axes", "panels", "pixels", "plain", "style", "thousands"]
+           "ink", "legend", "library", "log_limits", "new_axes", "panels", "pixels", "plain", "style", "thousands"]
 
 Axes = Any
 
 # Okabe and Ito's colours, which people with any colour blindness can tell apart; yellow, pale on white, is left out.
-CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# Paul Tol's muted colours and black, for more classes.
-MANY = ("#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77", "#AA4499", "#44AA99", "#882255", "#999933", "#000000")
+CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Paul Tol's muted colours, for more classes.
+MANY = ("#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77", "#AA4499", "#44AA99", "#882255", "#999933")
 MARKERS = "osD^vP*X"
+LONGEST = 48        # letters of a name
 GUIDE, BAD = "0.45", "0.5"     # lines to compare with; what is not finite, as in images.GREY
 
 
@@ -45,11 +46,11 @@ def panels(ax: Axes, n: int, size: tuple[float, float] = (3.3, 2.7)) -> NDArray[
     They are those of a new figure where `ax` is None, `ax` itself where it is as many Axes, and drawn within its
     bounds where it is one. `size` is that of one of several panels, in inches.
     """
-    given = library().axes.Axes if ax is not None else None
-    if given is not None and not isinstance(ax, given):
+    if ax is not None and not _flat(ax):
         found = np.asarray(ax, dtype=object).ravel()
-        if len(found) != n or not all(isinstance(one, given) for one in found):
-            raise ValueError(f"ax must be a matplotlib Axes, or {n} of them for so many panels; received {ax!r}")
+        if len(found) != n or not all(map(_flat, found)):
+            raise ValueError(f"ax must be a matplotlib Axes of two dimensions in a figure, or {n} of them for so many "
+                             f"panels; received {ax!r}")
         return found
     columns = min(n, 2 if n <= 8 else 3)
     rows = -(-n // columns)
@@ -77,14 +78,24 @@ def panels(ax: Axes, n: int, size: tuple[float, float] = (3.3, 2.7)) -> NDArray[
     return found
 
 
-def colour(i: int) -> str:
-    """The colour of the i-th of some things."""
-    return CYCLE[i % len(CYCLE)]
+def _flat(ax: Any) -> bool:
+    """Whether it is an Axes that can be drawn on, neither of three dimensions nor removed."""
+    return isinstance(ax, library().axes.Axes) and ax.name != "3d" and ax.get_figure() is not None
+
+
+def ink() -> str:
+    """The colour of texts: black, or white in a dark style."""
+    return str(library().rcParams["text.color"])
+
+
+def colour(i: int, colours: Sequence[str] = CYCLE) -> str:
+    """The colour of the i-th of some things; the last one is that of texts."""
+    return (*colours, ink())[i % (len(colours) + 1)]
 
 
 def style(i: int) -> dict[str, str]:
     """Colour and dashes of the i-th of some lines."""
-    return {"color": colour(i), "linestyle": ("-", "--", ":", "-.")[i // len(CYCLE) % 4]}
+    return {"color": colour(i), "linestyle": ("-", "--", ":", "-.")[i // (len(CYCLE) + 1) % 4]}
 
 
 def legend(ax: Axes, n: int) -> None:
@@ -120,7 +131,7 @@ def cells_of(ax: Axes, cells: NDArray[Any], block: tuple[int, int], shape: tuple
     """Draw cells, each a block of a matrix of this shape, on axes that count the matrix' own rows and columns."""
     rows, columns = cells.shape[0] * block[0], cells.shape[1] * block[1]
     image = ax.imshow(cells, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), interpolation="nearest",
-                      aspect=_aspect(shape), **how)
+                      origin="upper", aspect=_aspect(shape), **how)
     ax.set_xlim(-0.5, shape[1] - 0.5)
     ax.set_ylim(shape[0] - 0.5, -0.5)
     for axis in (ax.xaxis, ax.yaxis):
@@ -138,12 +149,12 @@ def epochs(ax: Axes, numbers: Sequence[int] | NDArray[Any]) -> None:
 
 def log_limits(ax: Axes, values: NDArray[Any]) -> None:
     """A logarithmic vertical axis with room around what can be drawn on it, a decade at least."""
-    ax.set_yscale("log")
     drawn = values[np.isfinite(values) & (values > 0)]
     if drawn.size:
         low, high = math.log10(drawn.min()), math.log10(drawn.max())
         room = max(0.05 * (high - low), 0.5 * (1.0 - (high - low)))
-        ax.set_ylim(10 ** (low - room), 10 ** (high + room))
+        ax.set_ylim(10 ** max(low - room, -307.0), 10 ** min(high + room, 307.9))    # numbers of float64
+    ax.set_yscale("log")    # after its limits, since it would look for some
 
 
 def bounds(finite: NDArray[Any]) -> tuple[float, float]:
@@ -156,10 +167,11 @@ def bounds(finite: NDArray[Any]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def plain(name: Any) -> str:
-    """A user's name, in which a dollar is no sign of mathematics."""
-    return str(name).replace("$", r"\$")
+def plain(name: Any, most: int = LONGEST) -> str:
+    """A user's name, in which a dollar is no sign of mathematics, cut where it would leave no room for the plot."""
+    text = str(name)
+    return (text if len(text) <= most else f"{text[:most - 1]}…").replace("$", r"\$")
 
 
 def thousands(n: int) -> str:
-    return f"{n:,}".replace(",", " ")
+    return f"{n:,}"

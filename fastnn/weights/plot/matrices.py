@@ -18,6 +18,7 @@ from fastnn.weights.plot.figure import (
     bounds,
     cells_of,
     diverging_map,
+    ink,
     library,
     new_axes,
     panels,
@@ -84,14 +85,15 @@ def heatmap(model: Sequential, layer: Any, *, limit: float | None = None, ax: Ax
     title = f"{plain(name)}: {thousands(matrix.shape[0])} x {thousands(matrix.shape[1])}"
     title += "" if block == (1, 1) else f", a cell is {block[0]} x {block[1]}"
     ax.set_title(title + (f"\n{thousands(bad)} not finite (grey)" if bad else ""))
-    rows, columns = ("category", "dimension") if _is_table(model, layer) else ("input", "unit")
-    ax.set_xlabel(columns)
-    ax.set_ylabel(rows)
+    label_axes(ax, model, layer)
     return ax
 
 
-def _is_table(model: Sequential, layer: Any) -> bool:
-    return "embeddings" in layer_of(model, layer).weights
+def label_axes(ax: Axes, model: Sequential, layer: Any) -> None:
+    """What rows and columns of a kernel are."""
+    rows, columns = ("category", "dimension") if "embeddings" in layer_of(model, layer).weights else ("input", "unit")
+    ax.set_xlabel(columns)
+    ax.set_ylabel(rows)
 
 
 def block_means(matrix: Any, rows: int, columns: int) -> tuple[Array, tuple[int, int]]:
@@ -172,7 +174,7 @@ def tiles(model: Sequential, layer: Any = None, shape: Sequence[int] | None = No
     drawn, there = (mosaic(numbers, size, gap=gap) for numbers in (kernel, np.ones(kernel.shape)))
     image = painted(drawn)
     image[np.isnan(there).reshape(*there.shape[:2], -1)[..., 0]] = 255
-    ax.imshow(image, interpolation="nearest")
+    ax.imshow(image, interpolation="nearest", origin="upper")
     ax.set_axis_off()
     some = f"{thousands(units)} units" if units <= most else f"{most} of {thousands(units)} units"
     ax.set_title(f"{plain(found.path)}: {some}, {' x '.join(map(str, size))} inputs each")
@@ -194,6 +196,7 @@ def input_image(model: Sequential, layer: Any) -> tuple[int, ...] | None:
     return None
 
 
+@np.errstate(over="ignore", invalid="ignore")   # of weights of a training that diverged
 def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any = None) -> Any:
     """Draw how the weights of each kernel are distributed, without those that pruning or sparsity took away.
 
@@ -233,7 +236,7 @@ def histograms(model: Sequential, layers: Any = None, *, bins: int = 50, ax: Any
         finite = weights[np.isfinite(weights)].astype(np.float64)
         counts, edges = np.histogram(finite, bins, bounds(finite))
         axis.stairs(counts, edges, fill=True, color=CYCLE[0])
-        axis.axvline(0, color="0", linewidth=0.8)
+        axis.axvline(0, color=ink(), linewidth=0.8)
         notes = f"mean {finite.mean():.2g}, std {finite.std():.2g}" if finite.size else "no finite weights"
         bad = weights.size - finite.size
         notes += f", {thousands(bad)} not finite" if bad else ""

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.inputs import check_count
+from fastnn.named import listed
+from fastnn.optimizers import LBFGS
 from fastnn.weights.gradients import GradientReport
 from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, legend, library, log_limits, new_axes, plain, style
 from fastnn.weights.transfer import checked_name
@@ -106,7 +108,9 @@ def _names(monitor: WeightMonitor, weights: Sequence[str] | None) -> list[str]:
     if weights is None:
         kernels = [name for name in monitor.weights if name.endswith((".kernel", ".embeddings"))]
         return kernels or list(monitor.weights)
-    given = [weights] if isinstance(weights, str) else list(weights)
+    given = listed("weights", weights, "names of weights, or None for all kernels")
+    if not given:
+        raise ValueError("weights must name at least one, or be None for all kernels; received an empty list")
     return [checked_name(name, monitor.weights, "weight of the monitor") for name in given]
 
 
@@ -127,7 +131,8 @@ def updates(monitor: WeightMonitor, weights: Sequence[str] | None = None, *, ax:
     """Draw how large updates are beside the weights that they change, on a logarithmic axis.
 
     Where the number of steps of an epoch is known, it is the epoch's ratio divided by them, which is a step's at least;
-    the line at 1e-3 is a usual size of that: far above it a training is rough, far below it slow.
+    the line at 1e-3 is a usual size of that: far above it a training is rough, far below it slow. The line searches of
+    `LBFGS`, which ends where it likes, are drawn by epoch, without a line.
 
     Parameters
     ----------
@@ -163,6 +168,8 @@ def updates(monitor: WeightMonitor, weights: Sequence[str] | None = None, *, ax:
     """
     monitor = _recorded(monitor)
     names, steps = _names(monitor, weights), monitor.params.get("steps")
+    if isinstance(getattr(monitor.model, "optimizer", None), LBFGS):
+        steps = None
     ax = new_axes(ax)
     values = _lines(ax, monitor, names, "update_ratio", 1 / (steps or 1))
     shown = np.append(values, USUAL) if steps else values

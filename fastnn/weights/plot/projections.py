@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn.inputs import as_features, check_count
+from fastnn.inputs import check_count
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
 from fastnn.named import one_of
+from fastnn.sparse_inputs import Csr
 from fastnn.weights.plot.figure import (
+    BAD,
     CYCLE,
     MANY,
     MARKERS,
@@ -24,7 +26,7 @@ from fastnn.weights.plot.figure import (
     style,
     thousands,
 )
-from fastnn.weights.plot.select import layer_of, layers_with_kernels, matrix_of
+from fastnn.weights.plot.select import layer_of, layers_with_kernels, matrix_of, some
 from fastnn.weights.statistics import layer_outputs
 
 __all__ = ["activations", "singular_values", "weight_vectors"]
@@ -36,6 +38,8 @@ METHODS = ("pca", "tsne")
 WHOLE = 2048            # shorter side up to which all singular values are computed
 LARGEST = 100           # else so many
 NUMBERS = 20_000_000    # of all vectors that are projected
+FEW = 300               # shorter side up to which a plane comes from all singular values
+MOST_LABELS = 60        # in a legend
 CLASSES = 20            # different integers up to which they are labels, not amounts
 
 
@@ -43,7 +47,7 @@ def singular_values(model: Sequential, layers: Any = None, *, ax: Axes = None) -
     """Draw the singular values of kernels, the largest first, on a logarithmic axis.
 
     The legend tells rank and condition, the largest over the smallest: values that fall steeply say that fewer units
-    would do. Of kernels whose shorter side is above 2048 the 100 largest are computed.
+    would do. Of kernels whose shorter side is above 2048 the 100 largest are computed, which takes seconds.
 
     Parameters
     ----------
@@ -113,6 +117,7 @@ def _spectrum(matrix: Any) -> tuple[Array, str]:
     return values[:rank], f"rank {rank} of {least}{condition}"
 
 
+@np.errstate(over="ignore", invalid="ignore")   # of weights of a training that diverged
 def weight_vectors(model: Sequential, layer: Any, method: str = "pca", *, most: int = 2000, ax: Axes = None) -> Axes:
     """Draw the units of a layer as points: those with alike weights lie side by side, colours are norms.
 
@@ -159,7 +164,7 @@ def weight_vectors(model: Sequential, layer: Any, method: str = "pca", *, most: 
     dots = ax.scatter(*points.T, c=np.linalg.norm(vectors, axis=1), cmap="viridis", s=_size(len(points)))
     ax.get_figure().colorbar(dots, ax=ax, label="norm of the weights")
     what = "categories" if table else "units"
-    some = f"{thousands(len(chosen))} of {thousands(n)} {what}" if len(chosen) < n else f"{n} {what}"
+    some = f"{thousands(len(chosen))} of {thousands(n)} {what}" if len(chosen) < n else f"{thousands(n)} {what}"
     _finish(ax, labels, f"{plain(name)}: {some} by their weights")
     return ax
 
@@ -174,10 +179,11 @@ def activations(model: Sequential, layer: Any, x: Any, y: ArrayLike | None = Non
         A built model.
     layer : str, int or Layer
         Of ``model.layers``; layers inside a container have no outputs of their own.
-    x : array-like (n, ...)
+    x : array-like or sparse matrix (n, ...)
         At least 3 samples.
     y : array-like (n,) or (n, classes), optional
-        Colours: classes, which have a legend, or amounts, which have a colour bar.
+        Colours: classes, which have a legend, or amounts, which have a colour bar. Samples whose y is not finite are
+        grey.
     method : {"pca", "tsne"}, default "pca"
         The plane of the largest variance, or scikit-learn's t-SNE, where only neighbourhoods mean something.
     most : int, default 2000
@@ -209,19 +215,18 @@ def activations(model: Sequential, layer: Any, x: Any, y: ArrayLike | None = Non
     """
     one_of("method", method, METHODS)
     found = _outer(model, layer_of(model, layer))
-    rows, _ = as_features(x, model.input_shape, "x", model.dtype)
-    targets = None if y is None else np.asarray(y)
-    if targets is not None and (targets.ndim not in (1, 2) or len(targets) != rows.shape[0]):
-        raise ValueError(f"y must have {rows.shape[0]} entries, one for each sample; received shape {targets.shape}")
-    chosen = _some(rows.shape[0], found.n_outputs, most)
-    samples = rows[chosen].reshape(len(chosen), *(model.input_shape or ()))
+    rows, _ = model._samples(x, "x")
+    targets = None if y is None else _colours(y, rows.shape[0])
+    chosen = _some(rows.shape[0], max(found.n_outputs, rows.shape[1]), most)
+    samples = rows.dense(chosen) if isinstance(rows, Csr) else rows[chosen]
+    samples = samples.reshape(len(chosen), *(model.input_shape or ()))
     outputs = next(out for one, out in layer_outputs(model, samples) if one is found)
     what = f"the outputs of layer {found.path!r}"
     points, labels = _plane(outputs.reshape(len(chosen), -1).astype(np.float64), method, what, "samples")
     ax = new_axes(ax)
     _dots(ax, points, None if targets is None else targets[chosen])
     n = rows.shape[0]
-    some = f"{thousands(len(chosen))} of {thousands(n)}" if len(chosen) < n else f"{n}"
+    some = f"{thousands(len(chosen))} of {thousands(n)}" if len(chosen) < n else thousands(n)
     _finish(ax, labels, f"{plain(found.path)}: its outputs for {some} samples")
     return ax
 
@@ -236,8 +241,7 @@ def _outer(model: Sequential, layer: Layer) -> Layer:
 
 def _some(n: int, width: int, most: int) -> NDArray[np.intp]:
     """Which of `n` vectors are drawn."""
-    most = min(check_count("most", most, low=3), max(3, NUMBERS // max(1, width)))
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    return some(n, min(check_count("most", most, low=3), max(3, NUMBERS // max(1, width))))
 
 
 def _plane(vectors: Array, method: str, what: str, rows: str) -> tuple[Array, tuple[str, str]]:
@@ -249,12 +253,21 @@ def _plane(vectors: Array, method: str, what: str, rows: str) -> tuple[Array, tu
     if method == "tsne":
         return _tsne(vectors), ("t-SNE 1", "t-SNE 2")
     centred = vectors - vectors.mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    left, sizes = _largest(centred) if min(centred.shape) > FEW else np.linalg.svd(centred, full_matrices=False)[:2]
     points = np.zeros((len(vectors), 2))
     points[:, :len(sizes[:2])] = left[:, :2] * sizes[:2]
-    shares = np.append(np.square(sizes), 0.0)[:2] / (float(np.sum(np.square(sizes))) or 1.0)
+    shares = np.append(np.square(sizes), 0.0)[:2] / (float(np.sum(np.square(centred))) or 1.0)
     labels = [f"component {i + 1} ({share:.0%} of the variance)".replace("%", " %") for i, share in enumerate(shares)]
     return points, (labels[0], labels[1])
+
+
+def _largest(centred: Array) -> tuple[Array, Array]:
+    """Left singular vectors and values, the two largest."""
+    from scipy.sparse.linalg import svds
+
+    start = np.random.default_rng(0).normal(size=min(centred.shape))
+    left, sizes, _ = svds(centred, k=2, v0=start)
+    return left[:, ::-1], sizes[::-1]
 
 
 def _tsne(vectors: Array) -> Array:
@@ -273,22 +286,38 @@ def _size(n: int) -> float:
     return 30.0 if n <= 100 else 14.0 if n <= 500 else 7.0
 
 
+def _colours(y: Any, n: int) -> Array:
+    """Labels or amounts (n,)."""
+    found = np.asarray(y)
+    if found.ndim not in (1, 2) or len(found) != n:
+        raise ValueError(f"y must have {n} entries, one for each sample; received shape {found.shape}")
+    if found.dtype.kind == "O" and not all(isinstance(label, str) for label in found.flat):
+        raise TypeError("y must hold classes or numbers; received an array of objects that are not all texts")
+    if found.ndim == 2:
+        found = found.argmax(axis=1) if found.shape[1] > 1 else found[:, 0]
+    if found.dtype.kind not in "biuf" and (labels := len(np.unique(found))) > MOST_LABELS:
+        raise ValueError(f"y has {labels:,} different classes; at most {MOST_LABELS} can be told apart")
+    return found
+
+
 def _dots(ax: Axes, points: Array, y: Array | None) -> None:
-    if y is not None and y.ndim == 2:
-        y = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
     size = _size(len(points))
     if y is None:
         ax.scatter(*points.T, color=colour(0), s=size)
         return
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        known = np.isfinite(y)
+        ax.scatter(*points[~known].T, color=BAD, s=size, label="not finite")
+        points, y = points[known], y[known]
     labels = np.unique(y)
     parts = y.dtype.kind == "f" and not np.equal(y, np.rint(y)).all()
     if parts or (len(labels) > CLASSES and y.dtype.kind in "iuf"):
         dots = ax.scatter(*points.T, c=y, cmap="viridis", s=size)
         ax.get_figure().colorbar(dots, ax=ax, label="y")
         return
-    colours = CYCLE if len(labels) <= len(CYCLE) else MANY
+    colours = CYCLE if len(labels) <= len(CYCLE) + 1 else MANY
     for i, label in enumerate(labels):
-        ax.scatter(*points[y == label].T, color=colours[i % len(colours)], marker=MARKERS[i % len(MARKERS)],
+        ax.scatter(*points[y == label].T, color=colour(i, colours), marker=MARKERS[i % len(MARKERS)],
                    s=1.5 * size, linewidth=0, alpha=0.8, label=plain(label))
     ax.legend(fontsize="small", title="y", loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=1.5,
               ncols=-(-len(labels) // CLASSES))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from fastnn.layers import PackedDense
 from fastnn.layers.base import Layer
 from fastnn.model import Sequential
-from fastnn.named import integer
+from fastnn.named import integer, listed
 from fastnn.weights.transfer import checked_name, named_weights
 
-__all__ = ["kernel_of", "layer_of", "layers_with_kernels", "matrix_of", "shown"]
+__all__ = ["kernel_of", "layer_of", "layers_with_kernels", "matrix_of", "shown", "some"]
 
 Array = NDArray[Any]
 
@@ -63,9 +63,9 @@ def layers_with_kernels(model: Sequential, layers: Any = None) -> list[Layer]:
         if not found:
             raise ValueError("the model has no layer with a kernel: there is nothing to draw")
         return found
-    if isinstance(layers, (str, Layer)) or integer(layers) is not None:
+    if isinstance(layers, Layer) or integer(layers) is not None:
         layers = [layers]
-    chosen = [layer_of(model, layer) for layer in layers]
+    chosen = [layer_of(model, layer) for layer in listed("layers", layers, "a layer, a list of them, or None for all")]
     if not chosen:
         raise ValueError("layers must name at least one layer, or be None for all; received an empty list")
     for layer in chosen:
@@ -87,6 +87,12 @@ def _needs_kernel(model: Sequential, layer: Layer) -> Any:
         raise ValueError(f"layer {layer.path!r} ({type(layer).__name__}) has no kernel; layers with one: "
                          f"{known or 'none'}")
     return kernel
+
+
+def some(n: int, most: int) -> NDArray[np.intp]:
+    """The places of `n` things, or of `most` of them drawn at random, always the same, in order: the first ones of
+    samples that are sorted would not stand for the others."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 def shown(matrix: Any) -> Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn.model import Sequential
 from fastnn.weights.plot.figure import CYCLE, bounds, cells_of, library, new_axes, panels, pixels, plain, thousands
-from fastnn.weights.plot.matrices import sums
+from fastnn.weights.plot.matrices import label_axes, sums
 from fastnn.weights.plot.select import kernel_of, layers_with_kernels, matrix_of, shown
 
 __all__ = ["degrees", "pattern", "pruning"]
@@ -75,8 +75,7 @@ def pattern(model: Sequential, layer: Any, *, ax: Axes = None) -> Axes:
         ax.get_figure().colorbar(image, ax=ax, label="share of connections")
         title += f"\na cell is {block[0]} x {block[1]}"
     ax.set_title(title)
-    ax.set_xlabel("unit")
-    ax.set_ylabel("input")
+    label_axes(ax, model, layer)
     return ax
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import metrics as known_metrics
+from fastnn.callbacks.history import as_column
+from fastnn.named import listed
 from fastnn.schedules import LearningRateSchedule
-from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, log_limits, new_axes, panels, plain
+from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, ink, log_limits, new_axes, panels, plain
 from fastnn.weights.transfer import checked_name
 
 if TYPE_CHECKING:
@@ -77,19 +79,22 @@ def _read(history: Any) -> tuple[dict[str, Array], NDArray[np.int64]]:
     record = getattr(history, "history", history)
     if not isinstance(record, Mapping) or not all(isinstance(name, str) for name in record):
         raise TypeError(f"history must be the History that fit returns, or its dict of lists; received {history!r}")
-    values = {name: np.asarray(column, dtype=np.float64) for name, column in record.items()}
-    n = max((column.size for column in values.values()), default=0)
+    lists = {name: as_column(name, column) for name, column in record.items() if np.size(column)}
+    n = max((column.size for column in lists.values()), default=0)
     if not n:
         raise ValueError("the history is empty: train the model with fit first")
-    for name, column in values.items():
-        if column.ndim != 1:
-            raise ValueError(f"history[{name!r}] must be a list of numbers; received shape {column.shape}")
-        # What came late, as a metric of a callback, is of the last epochs.
-        values[name] = np.concatenate([np.full(n - column.size, np.nan), column])
-    first = getattr(history, "epoch", None) or range(n)
+    counted = getattr(history, "epoch", ())
+    numbers = np.array(counted[-n:] if len(counted) >= n else range(n), np.int64)
+    values = {}
+    for name, column in lists.items():
+        at = np.isin(numbers, history.epochs_of(name)) if hasattr(history, "epochs_of") else np.empty(0)
+        if np.count_nonzero(at) != column.size:     # nobody knows: it may have come late
+            at = np.arange(n) >= n - column.size
+        values[name] = np.full(n, np.nan)
+        values[name][at] = column
     if RATE not in values and (rates := _scheduled(history, n)) is not None:
         values[RATE] = rates
-    return values, np.array(first, np.int64)[-n:] + 1
+    return values, numbers + 1
 
 
 def _scheduled(history: Any, n: int) -> Array | None:
@@ -108,7 +113,7 @@ def _chosen(values: Mapping[str, Array], metrics: str | Sequence[str] | None) ->
     known += [RATE] if RATE in values else []
     if metrics is None:
         return known
-    wanted = [metrics] if isinstance(metrics, str) else list(metrics)
+    wanted = listed("metrics", metrics, "a name or names of metrics, or None for all")
     if not wanted:
         raise ValueError("metrics must name at least one, or be None for all; received an empty list")
     return [checked_name(str(name).removeprefix("val_"), known, "metric of the history") for name in wanted]
@@ -129,17 +134,17 @@ def _direction(history: Any, name: str) -> str | None:
 
 def _draw_curve(ax: Axes, numbers: Array | NDArray[np.int64], name: str, values: Mapping[str, Array],
                 direction: str | None) -> None:
-    marker = "o" if len(numbers) <= 20 else None
     both = [(values[key], label) for key, label in ((name, "training"), (f"val_{name}", "validation"))
             if key in values]
     for line, label in both:
+        marker = "o" if len(numbers) <= 20 or np.isnan(line).any() else None     # a number alone has no line
         ax.plot(numbers, line, color=CYCLE[label == "validation"], marker=marker, markersize=3, label=label)
     judged = both[-1][0]
     if direction is not None and np.isfinite(judged).any():
         sign = 1 if direction == "min" else -1
         best = int(np.argmin(np.where(np.isfinite(judged), sign * judged, np.inf)))
         ax.axvline(numbers[best], color=GUIDE, linewidth=0.8, linestyle=":", zorder=0)
-        ax.plot([numbers[best]], [judged[best]], "*", color=CYCLE[6], markersize=9, zorder=3,
+        ax.plot([numbers[best]], [judged[best]], "*", color=ink(), markersize=9, zorder=3,
                 label=f"best: {judged[best]:.4g} in epoch {numbers[best]}")
     drawn = np.concatenate([line for line, _ in both])
     drawn = drawn[np.isfinite(drawn)]
