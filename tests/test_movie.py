@@ -174,8 +174,8 @@ def test_a_second_fit_begins_anew():
     (("dens",), ValueError, "'dens'.* Did you mean 'dense'"), ((7,), ValueError, "received 7"),
     ((None,), TypeError, "a name, an index or a layer"),
     (("flatten",), ValueError, "has no kernel; layers with one: dense, dense_1, dense_2"),
-    (("dense", 1, 100, "missing/a.gif"), OSError, "make it first"),
-    (("dense", 1, 100, "folder.gif"), OSError, "is a folder"),
+    (("dense", 1, 100, "missing/a.gif"), OSError, "no such folder"),
+    (("dense", 1, 100, "folder.gif"), ValueError, "not a regular file; the movie"),
 ])
 def test_what_stops_before_the_first_epoch(tmp_path, monkeypatch, arguments, error, said):
     monkeypatch.chdir(tmp_path)

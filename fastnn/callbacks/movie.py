@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from fastnn.callbacks.base import Logs
 from fastnn.callbacks.pictures import SHADES, view_of
 from fastnn.callbacks.recorder import Recorder, needs
-from fastnn.files import StrPath, check_path, write_file
+from fastnn.files import StrPath, check_output, check_path, write_file
 from fastnn.inputs import check_count, check_shape
 from fastnn.layers import Layer
 from fastnn.named import number
@@ -71,8 +70,8 @@ class WeightMovie(Recorder):
     ImportError
         If `path` is given and pillow is not installed; otherwise by `save`.
     TypeError, ValueError
-        For an argument of another type or out of its range; as training begins, for an unknown layer, or one without a
-        kernel.
+        For an argument of another type or out of its range; as training begins, for an unknown layer, one without a
+        kernel, or a `path` that is no file.
     OSError
         As training begins, if the folder of `path` is none that can be written to.
 
@@ -114,7 +113,7 @@ class WeightMovie(Recorder):
         shown = layer_of(self.model, self.layer)
         self._view, self._shown = view_of(self.model, shown, self.size, self.image_shape), shown.path
         if self.path is not None:
-            _check_folder(self.path)
+            check_output(self.path, "movie")
         self.frames, self.steps, self.interval, self._batch = [], [], self.every, 0
         self._failed, self._unsaved = set(), self.path is not None
 
@@ -227,11 +226,3 @@ def _gif(path: StrPath) -> str:
     if not found.lower().endswith(".gif"):
         raise ValueError(f"path must end in .gif, the format of the file; received {path!r}")
     return found
-
-
-def _check_folder(path: str) -> None:
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(f"the folder of path={path!r} is none that is there: make it first")
-    if os.path.isdir(path) or not os.access(folder, os.W_OK):
-        raise PermissionError(f"path={path!r} is a folder, or in one that cannot be written to")

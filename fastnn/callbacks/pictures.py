@@ -45,6 +45,8 @@ class View(NamedTuple):
 
     def picture(self, values: Array, limit: float) -> tuple[Pixels, bytes | None]:
         """Of what `of` has returned, in colours of -limit to limit: pixels, and their palette where they have one."""
+        from fastnn.weights.images import grid
+
         pixels, colours = painted(values if self.tile is None else grid(values), limit)
         return enlarged(pixels, self.side, self.tile is None), colours
 
@@ -68,18 +70,6 @@ def view_of(model: Any, layer: Layer, side: int, image_shape: tuple[int, ...] | 
         return View(None, np.empty(0, np.intp), side)
     n = min(shape[-1], math.prod(max(side // (length + 1), 1) for length in tile[:2]))
     return View(tile, np.linspace(0, shape[-1] - 1, n).astype(np.intp), side)
-
-
-def grid(tiles: Array) -> NDArray[np.float64]:
-    """Tiles (n, height, width[, 3]) side by side in about as many rows as columns, NaN between them."""
-    n, height, width = tiles.shape[:3]
-    columns = math.ceil(math.sqrt(n * height / width))
-    columns = min(n, max(columns, 1))
-    rows = -(-n // columns)
-    result = np.full((rows * columns, height + 1, width + 1, *tiles.shape[3:]), np.nan)
-    result[:n, :height, :width] = tiles
-    result = result.reshape(rows, columns, *result.shape[1:]).swapaxes(1, 2)
-    return result.reshape(rows * (height + 1), columns * (width + 1), *tiles.shape[3:])[:-1, :-1]
 
 
 def painted(values: Array, limit: float) -> tuple[Pixels, bytes | None]:

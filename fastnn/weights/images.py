@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn.inputs import check_count
 from fastnn.named import listed
 
-__all__ = ["binned", "diverging", "mosaic", "painted", "tile_shape"]
+__all__ = ["binned", "diverging", "grid", "mosaic", "painted", "tile_shape"]
 
 Array = NDArray[Any]
 Pixels = NDArray[np.uint8]
@@ -148,18 +148,24 @@ def mosaic(kernel: ArrayLike, image_shape: Sequence[int], columns: int | None = 
     """
     values = np.asarray(kernel, dtype=np.float64)
     shape = tile_shape(values.shape, image_shape)
-    n, gap = values.shape[-1], check_count("gap", gap, low=0)
-    columns = min(n, check_count("columns", columns)) if columns is not None else math.ceil(math.sqrt(n))
-    rows = -(-n // columns)
-    images = np.where(np.isfinite(values), values, np.nan).reshape(-1, n)
+    columns = math.ceil(math.sqrt(values.shape[-1])) if columns is None else check_count("columns", columns)
+    gap = check_count("gap", gap, low=0)
+    images = np.where(np.isfinite(values), values, np.nan).reshape(-1, values.shape[-1])
     largest = np.max(np.abs(images), axis=0, initial=0.0, where=np.isfinite(images))
-    images = (images / np.where(largest > 0, largest, 1.0)).T.reshape(n, *shape)
-    height, width = shape[0] + gap, shape[1] + gap
-    result = np.full((rows * height, columns * width, *shape[2:]), np.nan)
-    for i, image in enumerate(images):
-        top, left = i // columns * height, i % columns * width
-        result[top:top + shape[0], left:left + shape[1]] = image
-    return result[:rows * height - gap, :columns * width - gap]
+    return grid((images / np.where(largest > 0, largest, 1.0)).T.reshape(-1, *shape), columns, gap)
+
+
+def grid(tiles: Array, columns: int | None = None, gap: int = 1) -> Array:
+    """Images (n, height, width[, 3]) side by side, in about a square unless `columns` says how many in a row; NaN
+    between them."""
+    n, height, width = tiles.shape[:3]
+    columns = min(n, columns or max(1, math.ceil(math.sqrt(n * height / width))))
+    rows = -(-n // columns)
+    result = np.full((rows * columns, height + gap, width + gap, *tiles.shape[3:]), np.nan)
+    result[:n, :height, :width] = tiles
+    result = result.reshape(rows, columns, *result.shape[1:]).swapaxes(1, 2)
+    result = result.reshape(rows * (height + gap), columns * (width + gap), *tiles.shape[3:])
+    return result[:len(result) - gap, :result.shape[1] - gap]
 
 
 def diverging(values: ArrayLike, limit: float | None = None) -> Pixels:
