@@ -44,10 +44,11 @@ from fastnn.named import number
 from fastnn.reference_training import ReferenceMLP
 from fastnn.reports import report
 from fastnn.reports.overview import overview
-from fastnn.reports.pictures import check_library, picture_format
+from fastnn.reports.pictures import picture_format
 from fastnn.saving import load_model
 from fastnn.version import __version__
 from fastnn.weights import statistics
+from fastnn.weights.plot.figure import library
 
 __all__ = ["main"]
 
@@ -77,7 +78,7 @@ def train(args: argparse.Namespace) -> None:
     inputs = {} if args.data == DIGITS else {"the data": args.data}
     _check_output(args.out, "model", inputs)
     if args.report is not None:
-        check_library("--report")
+        library("--report")
         _check_output(args.report, "report", inputs | {"the model": args.out})
     boards = [] if args.tensorboard is None else [callbacks.TensorBoard(args.tensorboard, histogram_freq=1)]
     data = read_data(args.data, args.target)
@@ -334,7 +335,7 @@ def inspect(args: argparse.Namespace) -> None:
     """Show a model's layers, what it was trained for, and statistics of its weights."""
     if args.plot is not None:
         kind = picture_format(args.plot)
-        check_library("--plot")
+        library("--plot")
         _check_output(args.plot, "picture", {"the model": args.model})
     model = load_model(args.model, compile=False)
     model.summary()

@@ -93,20 +93,25 @@ def shown_shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-def best_epoch(history: History | None, name: str, values: Sequence[float]) -> int | None:
+def best_epoch(history: Any, name: str, values: Sequence[float]) -> int | None:
     """The index of the best finite value; None where none is finite, or it is not known whether more is better."""
-    name = name.removeprefix("val_")
-    direction = "min" if name == "loss" else None
-    compiled = getattr(getattr(history, "model", None), "_metrics", None) or ()
-    try:
-        metric = next((metric for metric in compiled if metric.name == name), None) or metrics.get(name)
-        direction = metric.direction
-    except ValueError:  # no metric's name
-        pass
+    direction = _direction(history, name.removeprefix("val_"))
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
     if not finite or direction not in ("min", "max"):
         return None
     return (min if direction == "min" else max)(finite, key=values.__getitem__)
+
+
+def _direction(history: Any, name: str) -> str | None:
+    """Whether a number should rise ("max") or fall ("min"), where that is known."""
+    if name == "loss" or name.endswith("_loss"):
+        return "min"
+    model = getattr(history, "model", None)
+    compiled = zip(model.metrics_names[1:], model.metrics, strict=False) if model is not None else ()
+    try:
+        return str((dict(compiled).get(name) or metrics.get(name)).direction)
+    except ValueError:  # no metric's name
+        return None
 
 
 def curves_table(history: History) -> Html:

@@ -330,11 +330,10 @@ class TensorBoard(Recorder):
 
     def _kernels(self) -> dict[str, View]:
         """The first one may look at images."""
-        from fastnn.weights.plot.select import kernel_of
+        from fastnn.weights.plot.select import leaves_with_kernels
 
-        found = [leaf for leaf in self.model._leaves() if kernel_of(leaf) is not None]
         return {leaf.path: view_of(self.model, leaf, SIDE, None if i else self.image_shape)
-                for i, leaf in enumerate(found)}
+                for i, leaf in enumerate(leaves_with_kernels(self.model))}
 
     def _watched(self) -> list[tuple[str, str]]:
         groups = [VALIDATION] if self.model._run.plan["validation"] is not None else []

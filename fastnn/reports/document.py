@@ -19,9 +19,10 @@ from fastnn.notebooks import best_epoch, compiled, curves_table, duration, layer
 from fastnn.reports.answers import answers
 from fastnn.reports.findings import Samples, permuted
 from fastnn.reports.health import health
-from fastnn.reports.pictures import beside, check_library, drawn, short
+from fastnn.reports.pictures import beside, drawn, short
 from fastnn.schedules import LearningRateSchedule
 from fastnn.version import __version__
+from fastnn.weights.plot.figure import library
 
 __all__ = ["report"]
 
@@ -79,7 +80,7 @@ def report(model: Sequential, history: Any = None, X_val: Any = None, y_val: Any
     >>> fnn.report(model, history, x_test, y_test, "digits.html")
     'digits.html'
     """
-    check_library("report")
+    library("report")
     target = check_path("path", path)
     check_output(target, "report")
     past = _checked_history(_checked_model(model), history)

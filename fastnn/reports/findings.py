@@ -214,7 +214,7 @@ def _candidates(model: Sequential, rows: Any) -> list[int]:
 
         size = np.std(rows, axis=0, dtype=np.float64)
         with suppress(ValueError, TypeError):  # layers for predictions alone have no gradients
-            size *= np.abs(gradients_of_outputs(model, rows.reshape(len(rows), *(model.input_shape or ())))).sum(axis=0)
+            size *= np.abs(gradients_of_outputs(model, rows.astype(model.dtype))).sum(axis=0)
     else:
         mean, square = (np.asarray(part.mean(axis=0, dtype=np.float64)).ravel() for part in (rows, rows.power(2)))
         size = np.sqrt(np.maximum(square - mean**2, 0.0))

@@ -13,7 +13,7 @@ from fastnn.model import Sequential
 from fastnn.notebooks import shown_shape
 from fastnn.reports.pictures import beside, drawn
 from fastnn.sparse_inputs import Csr
-from fastnn.weights.plot.select import kernel_of, some
+from fastnn.weights.plot.select import leaves_with_kernels, some
 from fastnn.weights.statistics import describe, layer_statistics
 from fastnn.weights.transfer import named_weights
 
@@ -67,8 +67,8 @@ def _verdict(found: Any, bad: int, zeros: float) -> tuple[str, str]:
 def _pictures(model: Sequential) -> list[Html]:
     from fastnn.weights.plot import histograms
 
-    layers = [layer for layer in model._leaves() if kernel_of(layer) is not None]
-    layers = [layer for layer in layers if all(np.isfinite(weight).all() for weight in layer.weights.values())]
+    layers = [layer for layer in leaves_with_kernels(model)
+              if all(np.isfinite(weight).all() for weight in layer.weights.values())]
     if not layers:
         return []
     first, n = [layer.path for layer in layers[:MOST_PICTURES]], len(layers)

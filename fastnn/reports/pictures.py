@@ -14,21 +14,12 @@ from numpy.typing import NDArray
 
 from fastnn.html import Html, picture, tag
 
-__all__ = ["FORMATS", "beside", "check_library", "drawn", "new_figure", "picture_format", "short", "tile",
+__all__ = ["FORMATS", "beside", "drawn", "new_figure", "picture_format", "short", "tile",
            "usual_style", "write_picture"]
 
 FORMATS = ("png", "svg", "pdf")
 LARGEST_SVG = 120_000   # bytes; above it a picture of pixels is smaller
 DPI = 150
-
-
-def check_library(what: str) -> None:
-    """ImportError without matplotlib."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f'{what} draws with matplotlib, which is not installed: pip install "fastnn[viz]"'
-                          ) from error
 
 
 def picture_format(path: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -147,19 +146,19 @@ def gradient_x_input(model: Sequential, x: Any, output: int | ArrayLike | None =
     array([[ 3., -1.],
            [ 6., -5.]])
     """
+    named_weights(model, "model")
     rows, shape = as_features(x, model.input_shape, "x", model.dtype)
-    found = gradients_of_outputs(model, x, output, n_threads)
+    found = gradients_of_outputs(model, rows, output, n_threads)
     return np.multiply(found, rows, out=found, casting="same_kind").reshape(len(rows), *shape)
 
 
-def gradients_of_outputs(model: Sequential, x: Any, output: int | ArrayLike | None = None,
+def gradients_of_outputs(model: Sequential, rows: Array, output: int | ArrayLike | None = None,
                          n_threads: int | None = None) -> Array:
-    """(n, features): ``d(output) / dx``, as for `gradient_x_input`."""
-    named_weights(model, "model")
-    rows, shape = as_features(x, model.input_shape, "x", model.dtype)
+    """(n, features): ``d(output) / dx`` as for `gradient_x_input`, of flat rows of the model's dtype."""
     threads, n, n_outputs = effective_n_threads(n_threads), len(rows), model.n_outputs
     if output is None:
-        chosen = model.predict(x, n_threads=threads).reshape(n, n_outputs).argmax(axis=1)
+        samples = rows.reshape(n, *(model.input_shape or ()))
+        chosen = model.predict(samples, n_threads=threads).reshape(n, n_outputs).argmax(axis=1)
     else:
         given = np.asarray(output)
         if given.ndim == 0:
@@ -169,7 +168,7 @@ def gradients_of_outputs(model: Sequential, x: Any, output: int | ArrayLike | No
         except ValueError as error:
             raise ValueError(f"output must be an integer in [0, {n_outputs}), or one for each of {n} samples: {error}"
                              ) from None
-    found = np.empty((n, math.prod(shape)), model.dtype)
+    found = np.empty(rows.shape, model.dtype)
     penalized = any(getattr(member, "activity_regularizer", None) is not None for member in model._family)
     with model._exclusively("gradient_x_input", from_callback=True):
         for start in range(0, n, ROWS):

@@ -23,15 +23,16 @@ LONGEST = 48        # letters of a name
 GUIDE, BAD = "0.45", "0.5"     # lines to compare with; what is not finite, as in images.GREY
 
 
-def library() -> Any:
-    """The module matplotlib, with the parts of it that plots use."""
+def library(what: str = "plot") -> Any:
+    """The module matplotlib, with the parts of it that plots use; `what` needs it."""
     try:
         import matplotlib
         import matplotlib.axes
         import matplotlib.colors
         import matplotlib.ticker
     except ImportError as error:
-        raise ImportError('plot draws with matplotlib, which is not installed: pip install "fastnn[viz]"') from error
+        raise ImportError(f'{what} draws with matplotlib, which is not installed: pip install "fastnn[viz]"'
+                          ) from error
     return matplotlib
 
 

@@ -13,7 +13,7 @@ from fastnn.model import Sequential
 from fastnn.named import integer, listed
 from fastnn.weights.transfer import checked_name, named_weights
 
-__all__ = ["kernel_of", "layer_of", "layers_with_kernels", "matrix_of", "shown", "some"]
+__all__ = ["kernel_of", "layer_of", "layers_with_kernels", "leaves_with_kernels", "matrix_of", "shown", "some"]
 
 Array = NDArray[Any]
 
@@ -46,6 +46,11 @@ def kernel_of(layer: Layer) -> Any:
     return kernel if kernel is not None and getattr(kernel, "ndim", 0) >= 2 else None
 
 
+def leaves_with_kernels(model: Sequential) -> list[Layer]:
+    """All that have kernels, of a model that may have none."""
+    return [leaf for leaf in model._leaves() if kernel_of(leaf) is not None]
+
+
 def _unpacked(layer: PackedDense) -> Array:
     words = layer.words.astype("<u8")
     bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")[..., :layer.n_inputs]
@@ -59,7 +64,7 @@ def layers_with_kernels(model: Sequential, layers: Any = None) -> list[Layer]:
     """Those named, or all, that have kernels."""
     named_weights(model, "model")
     if layers is None:
-        found = [leaf for leaf in model._leaves() if kernel_of(leaf) is not None]
+        found = leaves_with_kernels(model)
         if not found:
             raise ValueError("the model has no layer with a kernel: there is nothing to draw")
         return found
@@ -83,7 +88,7 @@ def matrix_of(model: Sequential, layer: Any) -> tuple[str, Any]:
 def _needs_kernel(model: Sequential, layer: Layer) -> Any:
     kernel = kernel_of(layer)
     if kernel is None:
-        known = ", ".join(leaf.path for leaf in model._leaves() if kernel_of(leaf) is not None)
+        known = ", ".join(leaf.path for leaf in leaves_with_kernels(model))
         raise ValueError(f"layer {layer.path!r} ({type(layer).__name__}) has no kernel; layers with one: "
                          f"{known or 'none'}")
     return kernel

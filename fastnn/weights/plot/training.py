@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import metrics as known_metrics
 from fastnn.callbacks.history import as_column
 from fastnn.named import listed
+from fastnn.notebooks import best_epoch
 from fastnn.schedules import LearningRateSchedule
 from fastnn.weights.plot.figure import CYCLE, GUIDE, epochs, ink, log_limits, new_axes, panels, plain
 from fastnn.weights.transfer import checked_name
@@ -70,7 +70,7 @@ def curves(history: Any, metrics: str | Sequence[str] | None = None, *, ax: Any 
         if name == RATE:
             _draw_rate(axis, numbers, values[name])
         else:
-            _draw_curve(axis, numbers, name, values, _direction(history, name))
+            _draw_curve(axis, numbers, name, values, history)
     return axes[0] if len(axes) == 1 else axes
 
 
@@ -119,30 +119,16 @@ def _chosen(values: Mapping[str, Array], metrics: str | Sequence[str] | None) ->
     return [checked_name(str(name).removeprefix("val_"), known, "metric of the history") for name in wanted]
 
 
-def _direction(history: Any, name: str) -> str | None:
-    """Whether a number should rise ("max") or fall ("min"), where that is known."""
-    if name == "loss" or name.endswith("_loss"):
-        return "min"
-    model = getattr(history, "model", None)
-    compiled = zip(model.metrics_names[1:], model.metrics, strict=False) if model is not None else ()
-    found = dict(compiled).get(name)
-    try:
-        return str((found or known_metrics.get(name)).direction)
-    except ValueError:
-        return None
-
-
 def _draw_curve(ax: Axes, numbers: Array | NDArray[np.int64], name: str, values: Mapping[str, Array],
-                direction: str | None) -> None:
+                history: Any) -> None:
     both = [(values[key], label) for key, label in ((name, "training"), (f"val_{name}", "validation"))
             if key in values]
     for line, label in both:
         marker = "o" if len(numbers) <= 20 or np.isnan(line).any() else None     # a number alone has no line
         ax.plot(numbers, line, color=CYCLE[label == "validation"], marker=marker, markersize=3, label=label)
     judged = both[-1][0]
-    if direction is not None and np.isfinite(judged).any():
-        sign = 1 if direction == "min" else -1
-        best = int(np.argmin(np.where(np.isfinite(judged), sign * judged, np.inf)))
+    best = best_epoch(history, name, judged.tolist())
+    if best is not None:
         ax.axvline(numbers[best], color=GUIDE, linewidth=0.8, linestyle=":", zorder=0)
         ax.plot([numbers[best]], [judged[best]], "*", color=ink(), markersize=9, zorder=3,
                 label=f"best: {judged[best]:.4g} in epoch {numbers[best]}")
